@@ -1,0 +1,1 @@
+"""The HTTP front: thin, it reads, records and answers."""

@@ -1,0 +1,1 @@
+"""Speed, measured: CPU per job and ratios within one run."""

@@ -1,0 +1,1 @@
+"""The `tokenyard` command, and the supervisor that runs a yard on one machine."""

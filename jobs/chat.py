@@ -1,0 +1,161 @@
+"""The lingua franca: a request is an OpenAI chat-completions body, an answer is a chat.completion."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+
+class InvalidRequest(ValueError):
+    """The body is not a chat-completions request. `param` names the field, as in OpenAI's errors."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """An OpenAI chat-completions body, whole.
+
+    `raw` is what the caller sent, byte for byte; `body` is the same, parsed. Nothing here is ever edited:
+    a dialect builds a new body and lists what it changed.
+
+    >>> ChatRequest.parse(b'{"model": "auto", "messages": [{"role": "user", "content": "hi"}]}').model
+    'auto'
+    """
+
+    raw: bytes
+    body: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "ChatRequest":
+        """Read a stored or received body. Raises InvalidRequest with the field and what it should be."""
+        try:
+            body = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidRequest(f"request is not valid JSON: {error}") from error
+        return cls.of(raw, body)
+
+    @classmethod
+    def of(cls, raw: bytes, body: object) -> "ChatRequest":
+        """The same for a body that is parsed already."""
+        if not isinstance(body, dict):
+            raise InvalidRequest("request must be an object: an OpenAI chat-completions body")
+        check_body(body)
+        return cls(raw=raw, body=body)
+
+    @property
+    def model(self) -> str:
+        """A model, a deployment, a policy, or `auto`."""
+        return str(self.body.get("model") or "auto")
+
+    @property
+    def messages(self) -> Sequence[Mapping[str, Any]]:
+        """The conversation, in order."""
+        messages: Sequence[Mapping[str, Any]] = self.body["messages"]
+        return messages
+
+    @property
+    def wants_stream(self) -> bool:
+        """The caller asked for tokens as they come."""
+        return bool(self.body.get("stream"))
+
+    @property
+    def wants_logprobs(self) -> bool:
+        """The caller asked for log-probabilities."""
+        return bool(self.body.get("logprobs"))
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        """The caller's cap on the answer; None when there is none."""
+        cap = self.body.get("max_completion_tokens", self.body.get("max_tokens"))
+        return int(cap) if cap is not None else None
+
+    @property
+    def choices(self) -> int:
+        """How many answers are asked for (`n`); each is billed."""
+        return int(self.body.get("n") or 1)
+
+
+MAX_COUNT = 10_000_000
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+
+def check_body(body: Mapping[str, Any]) -> None:
+    """Refuse what no provider would take. Raises InvalidRequest; the finer points are left to the provider."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequest("messages must be a list with at least one message", "messages")
+    for index, message in enumerate(messages):
+        _check_message(message, f"messages[{index}]")
+    model = body.get("model")
+    if model is not None and not isinstance(model, str):
+        raise InvalidRequest("model must be a string: a model, a deployment, a policy, or auto", "model")
+    _check_switches(body)
+    _check_counts(body)
+
+
+def _check_switches(body: Mapping[str, Any]) -> None:
+    for name in ("stream", "logprobs"):
+        if not isinstance(body.get(name, False), bool | None):
+            raise InvalidRequest(f"{name} must be true or false", name)
+
+
+def _check_counts(body: Mapping[str, Any]) -> None:
+    for name in ("max_tokens", "max_completion_tokens", "n"):
+        value = body.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_COUNT:
+            raise InvalidRequest(f"{name} must be a whole number from 1 to {MAX_COUNT:,}", name)
+
+
+def _check_message(message: object, where: str) -> None:
+    if not isinstance(message, dict):
+        raise InvalidRequest(f"{where} must be an object with role and content", where)
+    role = message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidRequest(f"{where}.role must be one of {', '.join(sorted(ROLES))}", f"{where}.role")
+    content = message.get("content")
+    if content is not None and not isinstance(content, str | list):
+        raise InvalidRequest(f"{where}.content must be a string, a list of parts, or null", f"{where}.content")
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens as the provider billed them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back, normalised: `body` is the chat.completion to hand out, the rest is what decisions need."""
+
+    body: bytes
+    """JSON of an OpenAI chat.completion; the provider's own bytes where its dialect is OpenAI's."""
+    text: str
+    """Content of the first choice; empty when it only calls tools."""
+    finish_reason: str
+    """OpenAI's: stop, length, content_filter, tool_calls."""
+    usage: Usage | None = None
+    """None when the provider reported none or nonsense: unknown is never 0."""
+    logprobs: tuple[float, ...] | None = None
+    """Natural log of each answer token's probability; None when the provider gives none."""
+    has_tool_calls: bool = False
+    has_refusal: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """A normal finish with neither text nor tool call nor refusal."""
+        blank = not self.text.strip() and not self.has_tool_calls and not self.has_refusal
+        return blank and self.finish_reason in {"stop", "tool_calls"}
+
+
+class Adaptation(msgspec.Struct, frozen=True):
+    """One thing that left differently from how it came in."""
+
+    field: str
+    action: str
+    """added, changed, dropped or cut."""
+    reason: str

@@ -1,0 +1,178 @@
+"""Settings: defaults < tokenyard.toml < environment (secrets and addresses) < flags; an unknown key is an error.
+
+`parse` is pure; `jobs.configuration.load` reads the files and the environment and calls it.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from jobs.policy import Policy
+
+Table = Mapping[str, Any]
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message names the key, what it should be, and the nearest known one."""
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section: frozen, and strict about its keys."""
+
+
+class KeyLimits(_Section, frozen=True):
+    """What a provider allows one key; None is no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+
+
+class ProviderKey(_Section, frozen=True):
+    """A key by the name of the environment variable that holds it, never by value."""
+
+    env: str | None = None
+    """None: the provider wants no key (a local server)."""
+    limits: KeyLimits = KeyLimits()
+
+
+class Provider(_Section, frozen=True):
+    """Whom you pay: address, dialect, keys. It is on when a key is there (or none is needed)."""
+
+    dialect: Literal["openai"]
+    base_url: str
+    keys: tuple[ProviderKey, ...] = (ProviderKey(),)
+    http2: bool = False
+    is_sandbox: bool = False
+
+
+class Api(_Section, frozen=True):
+    """The HTTP front."""
+
+    host: str = "127.0.0.1"
+    port: int = 8400
+    max_request_bytes: int = 8_000_000
+    """One job's body; above it 413."""
+    max_bulk_bytes: int = 1_000_000_000
+    max_bulk_jobs: int = 100_000
+    max_wait_s: float = 60.0
+
+
+class Worker(_Section, frozen=True):
+    """How a worker process works. The figures come from measurements: docs/architecture.md names them."""
+
+    slots: int = 32
+    """Celery messages carried at once; each holds a thread until its jobs ended."""
+    calls_in_flight: int = 1024
+    """Provider calls at once in one process."""
+    lease_s: float = 30.0
+    beat_s: float = 10.0
+    poll_s: float = 2.0
+    """After this silence a worker with free slots claims straight from Postgres."""
+    flush_ms: float = 3.0
+    """How long endings of bulk jobs wait to be committed together."""
+    drain_s: float = 25.0
+    """How long a stopping worker lets its calls finish before it gives the jobs back."""
+    max_deaths: int = 3
+    """A job whose workers died this often fails with worker_deaths."""
+
+
+class Dispatcher(_Section, frozen=True):
+    """Release and sweep."""
+
+    tick_ms: float = 100.0
+    depth: int = 1024
+    """Jobs released and not yet claimed, per lane: keeps Redis shallow."""
+    sweep_s: float = 1.0
+    reissue_s: float = 30.0
+    """A bell unanswered for so long is taken for lost and its jobs are released again."""
+
+
+class Retention(_Section, frozen=True):
+    """How long prompts and answers are kept. The ledger stays."""
+
+    days: int = 30
+
+
+class Task(_Section, frozen=True):
+    """A kind of work with its comparator for labels."""
+
+    compare: Literal["exact", "json", "number"] = "exact"
+
+
+class Settings(_Section, frozen=True):
+    """Everything a process needs to know, once, passed in."""
+
+    database_url: str = ""
+    redis_url: str = ""
+    api: Api = Api()
+    worker: Worker = Worker()
+    dispatcher: Dispatcher = Dispatcher()
+    retention: Retention = Retention()
+    providers: dict[str, Provider] = {}
+    policies: dict[str, Policy] = {}
+    tasks: dict[str, Task] = {}
+    models: tuple[dict[str, Any], ...] = ()
+    """Additions to the catalogue; `routing.catalog.Model` has the fields."""
+    deployments: tuple[dict[str, Any], ...] = ()
+
+
+def merge(layers: Iterable[Table]) -> dict[str, Any]:
+    """Later layers win; tables merge key by key, lists of tables (models, deployments) add up."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            before = merged.get(key)
+            if isinstance(before, Mapping) and isinstance(value, Mapping):
+                merged[key] = merge([before, value])
+            elif isinstance(before, list) and isinstance(value, list) and key in {"models", "deployments"}:
+                merged[key] = before + value
+            else:
+                merged[key] = value
+    return merged
+
+
+def parse(layers: Iterable[Table]) -> Settings:
+    """Merge the layers and check every key. Raises SettingsError."""
+    merged = merge(layers)
+    try:
+        settings = msgspec.convert(merged, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_explain(str(error), merged)) from error
+    policies = {name: msgspec.structs.replace(policy, name=name) for name, policy in settings.policies.items()}
+    for name in policies:
+        if "/" in name:
+            raise SettingsError(f"policies.{name}: a policy's name has no slash (names with one are models)")
+    return msgspec.structs.replace(settings, policies=policies)
+
+
+def _explain(text: str, merged: Table) -> str:
+    """Add the nearest known key to msgspec's message about an unknown one."""
+    found = re.match(r"Object contains unknown field `(?P<field>[^`]+)`(?: - at `\$\.?(?P<path>[^`]*)`)?", text)
+    if not found:
+        return f"settings: {text}"
+    field, path = found["field"], found["path"] or ""
+    known = _known_keys(path, merged)
+    near = difflib.get_close_matches(field, known, n=1)
+    where = f"{path}.{field}" if path else field
+    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+    return f"settings: unknown key {where!r}; {hint}"
+
+
+def _known_keys(path: str, merged: Table) -> list[str]:
+    """Field names of the section that a msgspec path names."""
+    section: Any = Settings
+    by_table: dict[str, Any] = {"providers": Provider, "policies": Policy, "tasks": Task}
+    for step in [part for part in re.split(r"[.\[\]]+", path) if part]:
+        if step in by_table:
+            section = by_table[step]
+        elif step == "keys":
+            section = ProviderKey
+        elif step == "limits":
+            section = KeyLimits
+        elif section is Settings and step in Settings.__struct_fields__:
+            section = type(getattr(Settings(), step))
+    return list(getattr(section, "__struct_fields__", merged))

@@ -1,0 +1,1 @@
+"""The record: the only SQL of the house."""

@@ -1,0 +1,1 @@
+"""Wire dialects: a request out, an answer or a failure back. No I/O, and none knows another."""

@@ -1,0 +1,75 @@
+"""The seam between the yard and a provider's wire: what every dialect takes and gives."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from jobs.chat import Adaptation, Answer, ChatRequest
+from jobs.failures import Failure
+from routing.catalog import Deployment
+
+
+class Asking(msgspec.Struct, frozen=True):
+    """What the yard needs of an answer beyond what the caller asked for."""
+
+    needs_logprobs: bool = False
+    """The policy judges by confidence."""
+
+
+class WireRequest(msgspec.Struct, frozen=True):
+    """A call, ready for the transport: where to, with which headers (the key is added at the door), and the bytes."""
+
+    path: str
+    """Below the provider's base URL, beginning with a slash."""
+    headers: Mapping[str, str]
+    body: bytes
+    is_stream: bool = False
+    adaptations: tuple[Adaptation, ...] = ()
+
+
+class WireReply(msgspec.Struct, frozen=True):
+    """A whole reply as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """A piece of a streamed answer, normalised to one OpenAI chunk."""
+
+    chunk: bytes
+    """JSON of a chat.completion.chunk."""
+    has_content: bool
+    """Carries text or tool arguments: moves the token clock. Keep-alives and role chunks do not."""
+
+
+class StreamDecoder(Protocol):
+    """Bytes in, deltas out; no I/O. One per call."""
+
+    def feed(self, data: bytes) -> Iterable[Delta]:
+        """Take bytes as they came, cut anywhere. Never raises for what a provider may send."""
+
+    def finish(self) -> Answer | Failure:
+        """The body ended: the whole answer, or a failure (truncated without the terminal marker, an in-band error)."""
+
+
+class Dialect(Protocol):
+    """Four verbs. `key_headers` is how this wire carries a key."""
+
+    def key_headers(self, key: str) -> Mapping[str, str]:
+        """Headers that authenticate."""
+
+    def encode(self, request: ChatRequest, deployment: Deployment, asking: Asking) -> WireRequest:
+        """The request for this deployment; what is changed on the way stands in `adaptations`."""
+
+    def decode(self, reply: WireReply) -> Answer | Failure:
+        """A whole reply of any status; never raises for what a provider may send."""
+
+    def decode_stream(self) -> StreamDecoder:
+        """A fresh decoder for one streamed call whose status was 200."""
+
+    def classify(self, reply: WireReply) -> Failure:
+        """The failure that an error reply means, by status and code, never by prose."""

@@ -1,0 +1,1 @@
+"""Offline providers over small real models; imports nothing of the rest of the house."""
