@@ -38,3 +38,23 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"settings: {path} does not exist; name an existing file in {CONFIG_VARIABLE}") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"settings: {path} is not valid TOML: {error}") from error
+
+
+def providers_on(settings: Settings, environ: Mapping[str, str] | None = None) -> frozenset[str]:
+    """Providers that can be asked: those with a key in the environment, and those that want none."""
+    environment = os.environ if environ is None else environ
+    return frozenset(
+        name
+        for name, provider in settings.providers.items()
+        if any(key.env is None or environment.get(key.env) for key in provider.keys)
+    )
+
+
+def secret(variable: str | None) -> str | None:
+    """The key in an environment variable; None for a provider that wants none. Raises SettingsError if it is unset."""
+    if variable is None:
+        return None
+    value = os.environ.get(variable)
+    if not value:
+        raise SettingsError(f"the environment variable {variable} holds no key")
+    return value

@@ -49,6 +49,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     request: ChatRequest
     created_at: dt.datetime
     deadline_at: dt.datetime
+    time_left_s: float
+    """Seconds to the deadline when it was claimed, by the database clock: a worker's own may be wrong."""
     task: str | None = None
     intent: Intent = Intent()
     strict: bool = False

@@ -1,0 +1,104 @@
+"""The bells: a Celery app over Redis whose messages carry a lane, job ids and a version, and nothing else."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Queue
+
+from jobs import ids
+from jobs.lanes import Lane
+
+VERSION = 1
+"""Bells carry it; a worker drops a bell of a version it does not know, and the two-second poll finds its jobs."""
+EVENT_QUEUE_S = 60
+PUBLISH_TIMEOUT_S = 1.0
+
+
+def celery_url(redis_url: str) -> str:
+    """Celery's spelling of a Redis address: redis-py says unix:///path, kombu says redis+socket:///path."""
+    if redis_url.startswith("unix://"):
+        return "redis+socket://" + redis_url.removeprefix("unix://")
+    return redis_url
+
+
+def make_app(redis_url: str) -> Celery:
+    """The Celery app of every process: JSON only, no results, no acknowledgements, no prefetch.
+
+    `no_ack` and `worker_disable_prefetch` belong together: without acknowledgements a prefetched message is lost
+    with its worker, without prefetch it never leaves Redis before a slot is free. A lost bell is the poll's matter.
+    """
+    app = Celery("tokenyard", broker=celery_url(redis_url))
+    app.conf.update(
+        task_queues=[Queue(lane.value, routing_key=lane.value, no_ack=True) for lane in Lane],
+        task_default_queue=Lane.STANDARD.value,
+        task_create_missing_queues=False,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_send_sent_event=False,
+        task_track_started=False,
+        worker_send_task_events=True,
+        event_queue_ttl=EVENT_QUEUE_S,
+        event_queue_expires=EVENT_QUEUE_S,
+        worker_disable_prefetch=True,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=True,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_limit=4,
+        broker_pool_acquire_timeout=PUBLISH_TIMEOUT_S,
+        broker_transport_options={
+            "queue_order_strategy": "priority",
+            "priority_steps": [0],
+            "socket_timeout": 30,
+            "socket_connect_timeout": 1,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        },
+    )
+    return app
+
+
+def task_name(lane: Lane) -> str:
+    """Tasks are named by lane, so that Flower shows lanes."""
+    return f"tokenyard.{lane.value}"
+
+
+class Bells:
+    """Rings lanes. Blocking, so callers run it off their event loop; a bell that can't be rung costs two seconds."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def ring(self, lane: Lane, job_ids: Sequence[uuid.UUID]) -> None:
+        """Put one message with these ids into a lane. Raises `kombu.exceptions.OperationalError` without Redis."""
+        self._app.send_task(
+            task_name(lane),
+            kwargs={"v": VERSION, "lane": lane.value, "ids": [ids.show("job", job_id) for job_id in job_ids]},
+            queue=lane.value,
+            ignore_result=True,
+            retry=False,
+        )
+
+    def depth(self, lane: Lane) -> int:
+        """Messages waiting in a lane. Raises `kombu.exceptions.OperationalError` without Redis."""
+        with self._app.connection_for_read() as connection:
+            depth: int = connection.default_channel.client.llen(lane.value)
+            return depth
+
+
+def read_bell(bell: dict[str, Any]) -> list[uuid.UUID]:
+    """The job ids of a bell; [] for an unknown version or ids that are none: forged bells harm nobody."""
+    if bell.get("v") != VERSION or not isinstance(bell.get("ids"), list):
+        return []
+    found = []
+    for text in bell["ids"]:
+        try:
+            found.append(ids.read("job", str(text)))
+        except ids.InvalidId:
+            continue
+    return found

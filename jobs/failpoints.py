@@ -1,0 +1,40 @@
+"""Failpoints: places where a fault test makes a process die with SIGKILL. Unarmed, a call costs one comparison.
+
+`TOKENYARD_DIE_AT=after_claim:3` kills the process at the third passage of `after_claim`.
+"""
+
+import os
+import signal
+
+VARIABLE = "TOKENYARD_DIE_AT"
+POINTS = frozenset(
+    {
+        "submitted_before_bell",
+        "popped_before_claim",
+        "claimed",
+        "attempt_opened",
+        "request_sent",
+        "mid_stream",
+        "answered_before_commit",
+        "committed_before_signal",
+    }
+)
+
+
+def _armed(value: str) -> tuple[str, int]:
+    point, _, count = value.partition(":")
+    if point and point not in POINTS:
+        raise ValueError(f"{VARIABLE}: no failpoint {point!r}; there are {', '.join(sorted(POINTS))}")
+    return point, int(count or 1)
+
+
+_point, _left = _armed(os.environ.get(VARIABLE, ""))
+
+
+def hit(point: str) -> None:
+    """Die here if this point is armed and its count is used up."""
+    global _left  # noqa: PLW0603 -- a process dies once
+    if point == _point:
+        _left -= 1
+        if _left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,93 @@
+"""Wake-ups over Redis: who waits for a job's end, who should cancel, and "there is work". Hints, never the truth."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import redis.asyncio as redis
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+ENDED = "tokenyard:ended"
+CANCEL = "tokenyard:cancel"
+SUBMITTED = "tokenyard:submitted"
+TIMEOUT_S = 1.0
+RETRY_S = 1.0
+SILENCE_S = 25.0
+
+
+def connect(url: str) -> "redis.Redis":
+    """A client with short time-outs: nobody waits for a hint."""
+    return redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+
+
+class Signals:
+    """Publishes and hears hints. Without Redis everything still happens, found by slow polls of the rows."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client = connect(url)
+        self._waiting: dict[uuid.UUID, set[asyncio.Event]] = {}
+
+    async def tell(self, channel: str, job_ids: Sequence[uuid.UUID] = ()) -> None:
+        """Publish ids (or a bare nudge); a Redis that is away is not an error here."""
+        with suppress(RedisError, OSError):
+            await self._client.publish(channel, b"".join(job_id.bytes for job_id in job_ids))
+
+    async def hear(self, channel: str, react: Callable[[list[uuid.UUID]], None]) -> None:
+        """Call `react` with the ids of every message, for ever; reconnects by itself, cancel it to stop."""
+        while True:
+            try:
+                await self._hear_once(channel, react)
+            except (RedisError, OSError) as error:
+                log.debug("signals: %s is silent (%s); trying again", channel, type(error).__name__)
+                await asyncio.sleep(RETRY_S)
+
+    async def _hear_once(self, channel: str, react: Callable[[list[uuid.UUID]], None]) -> None:
+        client = redis.Redis.from_url(
+            self._url, socket_timeout=None, socket_connect_timeout=TIMEOUT_S, health_check_interval=SILENCE_S
+        )
+        try:
+            async with client.pubsub() as pubsub:
+                await pubsub.subscribe(channel)
+                while True:
+                    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=SILENCE_S)
+                    if message is None:
+                        await asyncio.wait_for(pubsub.ping(), TIMEOUT_S)
+                        continue
+                    react(_ids(message["data"]))
+        finally:
+            await client.aclose()
+
+    async def hear_endings(self) -> None:
+        """Wake the waiters of ended jobs, for ever: one connection for all waiters of an API process."""
+        await self.hear(ENDED, self._wake)
+
+    def _wake(self, job_ids: list[uuid.UUID]) -> None:
+        for job_id in job_ids:
+            for event in self._waiting.get(job_id, ()):
+                event.set()
+
+    @asynccontextmanager
+    async def waiting(self, job_id: uuid.UUID) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when the job has (probably) ended: subscribe first, then look at the row."""
+        event = asyncio.Event()
+        self._waiting.setdefault(job_id, set()).add(event)
+        try:
+            yield event
+        finally:
+            events = self._waiting[job_id]
+            events.discard(event)
+            if not events:
+                del self._waiting[job_id]
+
+    async def close(self) -> None:
+        """Close the publishing connection."""
+        await self._client.aclose()
+
+
+def _ids(data: bytes) -> list[uuid.UUID]:
+    return [uuid.UUID(bytes=data[start : start + 16]) for start in range(0, len(data) - 15, 16)]

@@ -1,0 +1,109 @@
+"""Group commit: what concurrent jobs want to write goes out in one statement, acknowledged after its commit."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs.store.session import Database, StoreUnavailable
+
+Row = TypeVar("Row")
+Ack = TypeVar("Ack")
+MOST_ROWS = 500
+RETRY_S = (0.1, 0.5, 1.0, 2.0, 4.0)
+
+
+class Flush(Generic[Row, Ack]):
+    """Collects rows for `window_s` (0: only what is waiting already) and writes them with one call of `write`.
+
+    `write(connection, rows)` returns the ids that counted; `add(row)` returns whether its own did. A flush that
+    raises for its data is replayed row by row, so one bad row costs only itself.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        write: Callable[[AsyncConnection, list[Row]], Awaitable[set[Ack]]],
+        key: Callable[[Row], Ack],
+        *,
+        window_s: float,
+        writers: int = 2,
+    ) -> None:
+        self._database = database
+        self._write = write
+        self._key = key
+        self._window_s = window_s
+        self._waiting: list[tuple[Row, asyncio.Future[bool]]] = []
+        self._free = writers
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def add(self, row: Row, *, at_once: bool = False) -> bool:
+        """Write a row; True when it counted. Raises StoreUnavailable after a dozen seconds without Postgres."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append((row, done))
+        if at_once or len(self._waiting) >= MOST_ROWS:
+            self._start()
+        elif self._timer is None and self._free:
+            self._timer = loop.call_later(self._window_s, self._start)
+        return await done
+
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting and self._free:
+            group, self._waiting = self._waiting[:MOST_ROWS], self._waiting[MOST_ROWS:]
+            self._free -= 1
+            task = asyncio.get_running_loop().create_task(self._flush(group))
+            self._tasks.add(task)
+            task.add_done_callback(self._after)
+
+    def _after(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._free += 1
+        if self._waiting and self._timer is None:
+            self._start()
+
+    async def _flush(self, group: list[tuple[Row, asyncio.Future[bool]]]) -> None:
+        try:
+            counted = await self._patiently([row for row, _ in group])
+        except exc.DBAPIError:
+            await self._one_by_one(group)
+            return
+        except StoreUnavailable as error:
+            for _, done in group:
+                _refuse(done, error)
+            return
+        for row, done in group:
+            if not done.done():
+                done.set_result(self._key(row) in counted)
+
+    async def _one_by_one(self, group: list[tuple[Row, asyncio.Future[bool]]]) -> None:
+        for row, done in group:
+            try:
+                counted = await self._patiently([row])
+            except (exc.DBAPIError, StoreUnavailable) as error:
+                _refuse(done, error)
+            else:
+                if not done.done():
+                    done.set_result(self._key(row) in counted)
+
+    async def _patiently(self, rows: list[Row]) -> set[Ack]:
+        """Write, waiting out a short absence of Postgres: what is written here has been paid for."""
+        for pause_s in RETRY_S:
+            try:
+                async with self._database.statement() as connection:
+                    return await self._write(connection, rows)
+            except StoreUnavailable:
+                await asyncio.sleep(pause_s)
+        async with self._database.statement() as connection:
+            return await self._write(connection, rows)
+
+
+def _refuse(done: asyncio.Future[bool], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)

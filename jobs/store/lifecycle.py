@@ -1,0 +1,180 @@
+"""The moves of a running job: claim, open, settle; each one statement, conditional on the state it leaves."""
+
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs.chat import ChatRequest
+from jobs.failures import FailureKind
+from jobs.job import Job, PastAttempt
+from jobs.lanes import Lane
+from jobs.policy import Intent
+from jobs.states import Outcome
+from jobs.store.rows import Move, Opening, move_rows, opening_rows
+
+# queued -> running, for the ids of a bell. SKIP LOCKED: two bells with one id must not wait for each other.
+_RUNG = "id = any(:ids) and released_at is not null"
+# queued -> running without a bell: what was released a while ago and nobody came for.
+_POLLED = "lane = any(:lanes) and released_at < now() - make_interval(secs => :silence_s)"
+_CLAIM = """
+with mine as materialized (
+    select id from jobs
+    where state = 'queued' and {which} and deadline_at > now() and cancel_requested_at is null
+    limit :most for update skip locked
+)
+update jobs set state = 'running', token = gen_random_uuid(), claims = claims + 1,
+    lease_until = now() + make_interval(secs => :lease_s), started_at = coalesce(started_at, now())
+from mine where jobs.id = mine.id
+returning jobs.id, tenant_id, token, lane, policy, task, intent, strict, created_at, deadline_at,
+    extract(epoch from deadline_at - now())::float8 as time_left_s, claims, traceparent
+"""
+CLAIM_RUNG = text(_CLAIM.format(which=_RUNG))
+CLAIM_POLLED = text(_CLAIM.format(which=_POLLED))
+
+# The bounds are redundant with the ids; they let Postgres skip the other days' partitions.
+BODIES = text("select id, body from payloads where id = any(:ids) and id between :first and :last")
+
+PAST = text("""
+select id, job_id, deployment, tier, outcome, failure, confidence, cost_usd, cost_bound_usd, finish_reason
+from attempts where job_id = any(:ids) and outcome is not null order by id
+""")
+
+# An attempt row exists only while the token holds and nobody asked to cancel: the fence stands before the spending.
+OPEN = text("""
+insert into attempts (id, job_id, tenant_id, token, deployment, model, provider, task, tier, sandbox,
+    cost_bound_usd, price_version)
+select f.id, f.job_id, j.tenant_id, f.token, f.deployment, f.model, f.provider, f.task, f.tier, f.sandbox,
+    f.cost_bound_usd, f.price_version
+from jsonb_to_recordset(cast(:rows as jsonb)) as f(id uuid, job_id uuid, token uuid, deployment text, model text,
+    provider text, task text, tier smallint, sandbox boolean, cost_bound_usd numeric, price_version text)
+join jobs j on j.id = f.job_id and j.token = f.token and j.state = 'running' and j.cancel_requested_at is null
+returning id
+""")
+
+# running -> succeeded | failed | cancelled | expired | queued, and the attempt's bill, in one transaction.
+# The attempt is booked by its own id even when the job has moved on; then an answer is `orphaned`, never `accepted`.
+SETTLE = text("""
+with f as materialized (
+    select * from jsonb_to_recordset(cast(:rows as jsonb)) as f(
+        job_id uuid, token uuid, state text, delay_s float8, error jsonb, receipt jsonb, adaptations jsonb,
+        intent_kept boolean, answer_attempt uuid, attempt_id uuid, outcome text, failure text, status smallint,
+        finish_reason text, confidence float8, input_tokens integer, output_tokens integer, cost_usd numeric,
+        cost_basis text, first_token_ms integer, total_ms integer, body text)
+), won as (
+    update jobs j set
+        state = case when f.state = 'queued' and j.cancel_requested_at is not null then 'cancelled' else f.state end,
+        token = null, lease_until = null, error = f.error, receipt = coalesce(f.receipt, j.receipt),
+        adaptations = coalesce(f.adaptations, j.adaptations), intent_kept = f.intent_kept,
+        answer_attempt = f.answer_attempt,
+        finished_at = case when f.state <> 'queued' or j.cancel_requested_at is not null then clock_timestamp() end,
+        released_at = case when f.state = 'queued' then null else j.released_at end,
+        run_at = case when f.state = 'queued' then now() + make_interval(secs => f.delay_s) else j.run_at end,
+        deaths = case when f.state = 'queued' then 0 else j.deaths end
+    from f where f.state is not null and j.id = f.job_id and j.token = f.token and j.state = 'running'
+    returning j.id
+), held as (
+    select j.id from jobs j join f on j.id = f.job_id and j.token = f.token
+    where f.state is null and j.state = 'running'
+), mine as (
+    select id from won union all select id from held
+), closed as (
+    update attempts a set
+        outcome = case when f.outcome in ('accepted', 'rejected') and f.job_id not in (select id from mine)
+            then 'orphaned' else f.outcome end,
+        closed_at = clock_timestamp(), failure = f.failure, status = f.status, finish_reason = f.finish_reason,
+        confidence = f.confidence, input_tokens = f.input_tokens, output_tokens = f.output_tokens,
+        cost_usd = f.cost_usd, cost_basis = f.cost_basis, first_token_ms = f.first_token_ms, total_ms = f.total_ms
+    from f where a.id = f.attempt_id and a.id between :first and :last
+        and (a.outcome is null or a.outcome = 'unknown')
+    returning a.id
+), kept as (
+    insert into payloads (id, body) select f.attempt_id, decode(f.body, 'base64') from f where f.body is not null
+    on conflict do nothing
+)
+select id from mine
+""")
+
+
+async def claim_rung(connection: AsyncConnection, ids: Sequence[uuid.UUID], *, lease_s: float) -> list[Job]:
+    """Take the jobs of a bell that still wait: each gets a fresh token and a lease by the database clock."""
+    found = await connection.execute(CLAIM_RUNG, {"ids": list(ids), "most": len(ids), "lease_s": lease_s})
+    return await _complete(connection, found.all())
+
+
+async def claim_polled(
+    connection: AsyncConnection, lanes: Sequence[Lane], *, most: int, silence_s: float, lease_s: float
+) -> list[Job]:
+    """Take up to `most` jobs of these lanes whose bell was lost (released over `silence_s` ago, unclaimed)."""
+    found = await connection.execute(
+        CLAIM_POLLED,
+        {"lanes": [lane.value for lane in lanes], "most": most, "silence_s": silence_s, "lease_s": lease_s},
+    )
+    return await _complete(connection, found.all())
+
+
+async def open_attempts(connection: AsyncConnection, openings: list[Opening]) -> set[uuid.UUID]:
+    """Write attempts before their bytes leave; returns the ids written. A missing one has lost its job: do not call."""
+    found = await connection.execute(OPEN, {"rows": opening_rows(openings)})
+    return set(found.scalars())
+
+
+async def settle(connection: AsyncConnection, moves: list[Move]) -> set[uuid.UUID]:
+    """Close attempts and move jobs; returns the job ids whose token held. The rest lost only their job half."""
+    attempt_ids = [move.closing.id for move in moves if move.closing is not None]
+    first, last = (min(attempt_ids), max(attempt_ids)) if attempt_ids else (uuid.UUID(int=0), uuid.UUID(int=0))
+    found = await connection.execute(SETTLE, {"rows": move_rows(moves), "first": first, "last": last})
+    return set(found.scalars())
+
+
+async def _complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Job]:
+    """Fetch the requests of claimed rows, and for those claimed before their closed attempts."""
+    if not rows:
+        return []
+    ids = [row.id for row in rows]
+    bodies = await connection.execute(BODIES, {"ids": ids, "first": min(ids), "last": max(ids)})
+    raw: dict[uuid.UUID, bytes] = {row.id: row.body for row in bodies}
+    again = [row.id for row in rows if row.claims > 1]
+    past: dict[uuid.UUID, list[PastAttempt]] = {}
+    if again:
+        for attempt in await connection.execute(PAST, {"ids": again}):
+            past.setdefault(attempt.job_id, []).append(_past(attempt))
+    return [_job(row, raw.get(row.id, b""), tuple(past.get(row.id, ()))) for row in rows]
+
+
+def _job(row: Row[Any], raw: bytes, past: tuple[PastAttempt, ...]) -> Job:
+    return Job(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        token=row.token,
+        lane=Lane(row.lane),
+        policy=row.policy,
+        request=ChatRequest.parse(raw),
+        created_at=row.created_at,
+        deadline_at=row.deadline_at,
+        time_left_s=row.time_left_s,
+        task=row.task,
+        intent=msgspec.convert(row.intent, Intent, strict=False) if row.intent else Intent(),
+        strict=row.strict,
+        claims=row.claims,
+        past=past,
+        traceparent=row.traceparent,
+    )
+
+
+def _past(row: Row[Any]) -> PastAttempt:
+    return PastAttempt(
+        id=row.id,
+        deployment=row.deployment,
+        tier=row.tier,
+        outcome=Outcome(row.outcome),
+        failure=FailureKind(row.failure) if row.failure else None,
+        confidence=row.confidence,
+        cost_usd=row.cost_usd,
+        cost_bound_usd=row.cost_bound_usd if row.cost_bound_usd is not None else Decimal(0),
+        finish_reason=row.finish_reason,
+    )

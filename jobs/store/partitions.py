@@ -1,0 +1,78 @@
+"""Makes the partitions of payloads (a day each) and attempts (a month each) ahead of time, and drops old days."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs import ids
+
+DAYS_AHEAD = 14
+MONTHS_AHEAD = 3
+
+
+def spans(today: dt.date) -> Iterator[tuple[str, str, dt.date, dt.date]]:
+    """(table, partition, first day, day after) of every partition that must exist today."""
+    for offset in range(-1, DAYS_AHEAD):
+        day = today + dt.timedelta(days=offset)
+        yield "payloads", f"payloads_{day:%Y%m%d}", day, day + dt.timedelta(days=1)
+    month = today.replace(day=1)
+    month = (month - dt.timedelta(days=1)).replace(day=1)
+    for _ in range(MONTHS_AHEAD + 1):
+        after = (month + dt.timedelta(days=32)).replace(day=1)
+        yield "attempts", f"attempts_{month:%Y%m}", month, after
+        month = after
+
+
+def bound(day: dt.date) -> str:
+    """A day's midnight (UTC) as the uuid that begins it."""
+    return str(ids.floor_uuid(dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)))
+
+
+def statements(today: dt.date) -> list[tuple[str, str]]:
+    """(partition, SQL that makes it), for what must exist today."""
+    return [
+        (name, f"create table {name} partition of {table} for values from ('{bound(first)}') to ('{bound(after)}')")
+        for table, name, first, after in spans(today)
+    ]
+
+
+async def make_ahead(connection: AsyncConnection, today: dt.date) -> int:
+    """Create what is missing; returns how many. Rows outside every partition are in `*_default` and stay there."""
+    existing = set(
+        (
+            await connection.execute(text("select relname from pg_class where relkind = 'r' and relispartition"))
+        ).scalars()
+    )
+    made = 0
+    for name, statement in statements(today):
+        if name not in existing:
+            await connection.execute(text(statement))
+            made += 1
+    return made
+
+
+async def drop_payloads_before(connection: AsyncConnection, day: dt.date) -> list[str]:
+    """Drop the days of payloads that lie wholly before `day`, and mark their jobs purged. Returns their names."""
+    names = (
+        await connection.execute(
+            text(
+                "select relname from pg_class where relkind = 'r' and relispartition"
+                " and relname ~ '^payloads_[0-9]{8}$'"
+            )
+        )
+    ).scalars()
+    old = sorted(name for name in names if dt.datetime.strptime(name[9:], "%Y%m%d").date() < day)  # noqa: DTZ007
+    if not old:
+        return []
+    await connection.execute(
+        text(
+            "update jobs set purged_at = now() where id < cast(:bound as uuid) and purged_at is null"
+            " and state not in ('queued', 'running')"
+        ),
+        {"bound": bound(day)},
+    )
+    for name in old:
+        await connection.execute(text(f"drop table {name}"))
+    return old

@@ -1,0 +1,97 @@
+"""Connections to Postgres: one engine a process, with time-outs on everything, and errors translated once."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 30_000
+LOCK_TIMEOUT_MS = 10_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
+
+
+class StoreUnavailable(ConnectionError):
+    """Postgres can't be reached or went away; nothing was recorded, try again."""
+
+
+class Database:
+    """The record's engine. `transaction()` for several statements, `statement()` for exactly one.
+
+    `durable=False` gives connections whose commits may be lost in the last instant before a crash of Postgres
+    (`synchronous_commit=off`): right for claims and beats, whose loss costs one lease, and for nothing else.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 8, durable: bool = True) -> None:
+        options = (
+            f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
+            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC -c jit=off"
+        )
+        if not durable:
+            options += " -c synchronous_commit=off"
+        self.engine: AsyncEngine = create_async_engine(
+            sqlalchemy_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=CONNECT_TIMEOUT_S,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "options": options,
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+            },
+        )
+        self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed at the end, rolled back by an exception. Raises StoreUnavailable."""
+        with unavailable():
+            async with self.engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that commits each statement by itself: one round trip instead of three."""
+        with unavailable():
+            async with self._single.connect() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.engine.dispose()
+
+
+class unavailable:  # noqa: N801 -- reads as a clause: `with unavailable():`
+    """Translates a lost or refused connection into StoreUnavailable, once, at this border."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, exc.DBAPIError):
+            if error.connection_invalidated or _is_away(error.orig):
+                raise StoreUnavailable("Postgres is away") from error
+        elif isinstance(error, exc.TimeoutError):
+            raise StoreUnavailable("no connection to Postgres became free in time") from error
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """A connection problem (class 08), a shutdown (57P), too many connections (53300): not a fault of the query."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError)
+    return state.startswith(("08", "57P")) or state == "53300"
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The URL with the driver that the record uses."""
+    for scheme in ("postgresql://", "postgres://"):
+        if url.startswith(scheme):
+            return f"postgresql+psycopg://{url.removeprefix(scheme)}"
+    return url

@@ -1,0 +1,105 @@
+"""What nobody else is left to do: release due rows, rescue expired leases, expire the late, ring lost bells again."""
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs.lanes import Lane
+
+# Released, still queued: the depth of a lane.
+DEPTH = text("""
+select lane, count(*) as depth from jobs where state = 'queued' and released_at is not null group by lane
+""")
+
+# Most urgent first; the advisory lock keeps two dispatchers from filling one lane twice.
+RELEASE = text("""
+with turn as materialized (select pg_try_advisory_xact_lock(7261, hashtext(:lane)) as mine),
+due as materialized (
+    select id from jobs
+    where lane = :lane and state = 'queued' and released_at is null and run_at <= now()
+        and (select mine from turn)
+    order by urgent_at limit :most for update skip locked
+)
+update jobs set released_at = now() from due where jobs.id = due.id returning jobs.id
+""")
+
+# A bell nobody answered: the jobs wait for release again.
+REISSUE = text("""
+with lost as materialized (
+    select id from jobs where state = 'queued' and released_at < now() - make_interval(secs => :after_s)
+    limit 1000 for update skip locked
+)
+update jobs set released_at = null from lost where jobs.id = lost.id returning jobs.id
+""")
+
+# running -> queued (rescue), or failed when workers died on it too often, or cancelled when its owner asked.
+# The calls it left open become `unknown`: they may have been billed, and their bound stands for the bill.
+RESCUE = text("""
+with dead as materialized (
+    select id, deaths + 1 as deaths, cancel_requested_at is not null as cancelled from jobs
+    where state = 'running' and lease_until < now()
+    order by lease_until limit 500 for update skip locked
+), unknown as (
+    update attempts a set outcome = 'unknown', closed_at = clock_timestamp(),
+        cost_basis = case when a.cost_bound_usd is null then 'none' else 'estimate' end
+    from dead where a.job_id = dead.id and a.outcome is null
+    returning a.id
+)
+update jobs j set
+    state = case when dead.cancelled then 'cancelled' when dead.deaths >= :max_deaths then 'failed' else 'queued' end,
+    deaths = dead.deaths, token = null, lease_until = null, released_at = null, run_at = now(),
+    finished_at = case when dead.cancelled or dead.deaths >= :max_deaths then clock_timestamp() end,
+    error = case when dead.deaths >= :max_deaths and not dead.cancelled then jsonb_build_object(
+        'kind', 'worker_deaths',
+        'message', format('%s workers died while they ran this job; see docs/guarantees.md', dead.deaths)) end
+from dead where j.id = dead.id
+returning j.id, j.state
+""")
+
+EXPIRE = text("""
+with late as materialized (
+    select id from jobs where state = 'queued' and deadline_at <= now()
+    order by deadline_at limit 1000 for update skip locked
+)
+update jobs set state = 'expired', finished_at = clock_timestamp(), released_at = null,
+    error = jsonb_build_object('kind', 'deadline_passed', 'message', 'its deadline passed while it waited')
+from late where jobs.id = late.id returning jobs.id
+""")
+
+FORGET = text("delete from idempotency where created_at < now() - interval '24 hours'")
+
+
+async def depths(connection: AsyncConnection) -> dict[Lane, int]:
+    """Jobs released and not yet claimed, by lane; lanes without any are absent."""
+    found = await connection.execute(DEPTH)
+    return {Lane(row.lane): row.depth for row in found}
+
+
+async def release(connection: AsyncConnection, lane: Lane, most: int) -> list[uuid.UUID]:
+    """Release up to `most` due jobs of a lane, most urgent first; [] when another dispatcher holds the lane's turn."""
+    found = await connection.execute(RELEASE, {"lane": lane.value, "most": most})
+    return list(found.scalars())
+
+
+async def reissue(connection: AsyncConnection, after_s: float) -> list[uuid.UUID]:
+    """Take back releases that nobody claimed for `after_s` seconds; they are released again, with a new bell."""
+    found = await connection.execute(REISSUE, {"after_s": after_s})
+    return list(found.scalars())
+
+
+async def rescue(connection: AsyncConnection, max_deaths: int) -> Sequence[tuple[uuid.UUID, str]]:
+    """Give back the jobs of dead or frozen workers; returns (job id, its state now)."""
+    found = await connection.execute(RESCUE, {"max_deaths": max_deaths})
+    return [(row.id, row.state) for row in found]
+
+
+async def expire(connection: AsyncConnection) -> list[uuid.UUID]:
+    """End the waiting jobs whose deadline has passed."""
+    return list((await connection.execute(EXPIRE)).scalars())
+
+
+async def forget_idempotency(connection: AsyncConnection) -> None:
+    """Drop idempotency keys older than 24 h."""
+    await connection.execute(FORGET)

@@ -1,0 +1,163 @@
+"""The tables of the record, as SQLAlchemy Core sees them; `migrations/` builds them."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
+
+metadata = sa.MetaData()
+_MONEY = sa.Numeric(20, 12)
+_TIME = sa.DateTime(timezone=True)
+
+tenants = sa.Table(
+    "tenants",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("max_queued_jobs", sa.Integer, nullable=False, server_default="1000000"),
+    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("tenant_id", sa.Uuid, sa.ForeignKey("tenants.id"), nullable=False),
+    sa.Column("short_id", sa.Text, nullable=False, unique=True),
+    sa.Column("secret_sha256", BYTEA, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scopes", ARRAY(sa.Text), nullable=False),
+    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("revoked_at", _TIME),
+)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("tenant_id", sa.Uuid, sa.ForeignKey("tenants.id"), nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("skipped", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("metadata", JSONB),
+    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("cancelled_at", _TIME),
+)
+sa.Index("batches_of_tenant", batches.c.tenant_id, batches.c.id)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("tenant_id", sa.Uuid, sa.ForeignKey("tenants.id"), nullable=False),
+    sa.Column("batch_id", sa.Uuid),
+    sa.Column("batch_seq", sa.Integer),
+    sa.Column("custom_id", sa.Text),
+    sa.Column("state", sa.Text, nullable=False, server_default="queued"),
+    sa.Column("lane", sa.Text, nullable=False),
+    sa.Column("policy", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("task", sa.Text),
+    sa.Column("intent", JSONB),
+    sa.Column("strict", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("metadata", JSONB),
+    sa.Column("retry_of", sa.Uuid),
+    sa.Column("traceparent", sa.Text),
+    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("deadline_at", _TIME, nullable=False),
+    sa.Column("urgent_at", _TIME, nullable=False),
+    sa.Column("run_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("released_at", _TIME),
+    sa.Column("token", sa.Uuid),
+    sa.Column("lease_until", _TIME),
+    sa.Column("claims", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("deaths", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("cancel_requested_at", _TIME),
+    sa.Column("started_at", _TIME),
+    sa.Column("finished_at", _TIME),
+    sa.Column("answer_attempt", sa.Uuid),
+    sa.Column("error", JSONB),
+    sa.Column("receipt", JSONB),
+    sa.Column("adaptations", JSONB),
+    sa.Column("intent_kept", sa.Boolean),
+    sa.Column("purged_at", _TIME),
+    sa.CheckConstraint(
+        "state in ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'expired')", name="jobs_state_known"
+    ),
+    sa.CheckConstraint("(state = 'running') = (token is not null)", name="jobs_running_has_token"),
+    sa.CheckConstraint(
+        "(state in ('queued', 'running')) = (finished_at is null)", name="jobs_terminal_has_finished_at"
+    ),
+)
+# Waiting rows in the order of their urgency: what the dispatcher releases from.
+sa.Index(
+    "jobs_waiting",
+    jobs.c.lane,
+    jobs.c.urgent_at,
+    postgresql_where=sa.text("state = 'queued' and released_at is null"),
+)
+# Released rows nobody has claimed yet: the depth of a lane, and what the two-second poll reads.
+sa.Index(
+    "jobs_released",
+    jobs.c.lane,
+    jobs.c.released_at,
+    postgresql_where=sa.text("state = 'queued' and released_at is not null"),
+)
+sa.Index("jobs_leased", jobs.c.lease_until, postgresql_where=sa.text("state = 'running'"))
+sa.Index("jobs_deadline", jobs.c.deadline_at, postgresql_where=sa.text("state = 'queued'"))
+sa.Index("jobs_of_batch", jobs.c.batch_id, jobs.c.batch_seq, postgresql_where=sa.text("batch_id is not null"))
+sa.Index("jobs_of_tenant", jobs.c.tenant_id, jobs.c.id)
+
+# Partitioned by month on the id itself: a UUIDv7 begins with its time, so the key is unique and prunes.
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("job_id", sa.Uuid, nullable=False),
+    sa.Column("tenant_id", sa.Uuid, nullable=False),
+    sa.Column("token", sa.Uuid, nullable=False),
+    sa.Column("deployment", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("task", sa.Text),
+    sa.Column("tier", sa.SmallInteger, nullable=False),
+    sa.Column("sandbox", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("opened_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("closed_at", _TIME),
+    sa.Column("outcome", sa.Text),
+    sa.Column("failure", sa.Text),
+    sa.Column("status", sa.SmallInteger),
+    sa.Column("finish_reason", sa.Text),
+    sa.Column("confidence", sa.Float),
+    sa.Column("input_tokens", sa.Integer),
+    sa.Column("output_tokens", sa.Integer),
+    sa.Column("cost_usd", _MONEY),
+    sa.Column("cost_bound_usd", _MONEY),
+    sa.Column("cost_basis", sa.Text, nullable=False, server_default="none"),
+    sa.Column("price_version", sa.Text),
+    sa.Column("first_token_ms", sa.Integer),
+    sa.Column("total_ms", sa.Integer),
+    postgresql_partition_by="RANGE (id)",
+)
+sa.Index("attempts_of_job", attempts.c.job_id)
+sa.Index("attempts_of_tenant", attempts.c.tenant_id, attempts.c.id)
+
+# A request under its job's id, an answer under its attempt's id: bytes exactly as received. Partitioned by day.
+payloads = sa.Table(
+    "payloads",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("body", BYTEA, nullable=False),
+    postgresql_partition_by="RANGE (id)",
+)
+
+idempotency = sa.Table(
+    "idempotency",
+    metadata,
+    sa.Column("tenant_id", sa.Uuid, nullable=False),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("body_sha256", BYTEA, nullable=False),
+    sa.Column("status", sa.SmallInteger),
+    sa.Column("response", BYTEA),
+    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.PrimaryKeyConstraint("tenant_id", "route", "key"),
+)
+sa.Index("idempotency_age", idempotency.c.created_at)
