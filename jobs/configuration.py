@@ -3,20 +3,23 @@
 import os
 import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jobs.settings import Settings, SettingsError, Table, parse
 
 ENVIRONMENT = {"TOKENYARD_DATABASE_URL": "database_url", "TOKENYARD_REDIS_URL": "redis_url"}
+SHIPPED = files("jobs").joinpath("defaults.toml")
 CONFIG_VARIABLE = "TOKENYARD_CONFIG"
 """Files to read instead of ./tokenyard.toml, separated like PATH; later files win."""
 
 
 def load(flags: Table | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Defaults < files < environment < flags. Raises SettingsError with the file and the key."""
+    """Defaults (jobs/defaults.toml) < files < environment < flags. Raises SettingsError with the file and the key."""
     environment = os.environ if environ is None else environ
-    layers: list[Table] = [_read(path) for path in config_paths(environment)]
+    layers: list[Table] = [tomllib.loads(SHIPPED.read_text(encoding="utf-8"))]
+    layers += [_read(path) for path in config_paths(environment)]
     layers.append({key: environment[name] for name, key in ENVIRONMENT.items() if environment.get(name)})
     layers.append(flags or {})
     return parse(layers)

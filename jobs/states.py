@@ -38,7 +38,6 @@ MOVES: tuple[Move, ...] = (
     Move("claim", State.QUEUED, State.RUNNING, "worker", "a worker took it, with a fresh token and a lease"),
     Move("cancel_queued", State.QUEUED, State.CANCELLED, "api", "its owner cancelled it before it ran"),
     Move("expire_queued", State.QUEUED, State.EXPIRED, "sweeper", "its deadline passed while it waited"),
-    Move("bury_queued", State.QUEUED, State.FAILED, "sweeper", "its workers died too often: worker_deaths"),
     Move("succeed", State.RUNNING, State.SUCCEEDED, "worker", "an answer was accepted"),
     Move("fail", State.RUNNING, State.FAILED, "worker", "no candidate was left that could answer"),
     Move("cancel_running", State.RUNNING, State.CANCELLED, "worker", "its owner cancelled it while it ran"),
@@ -46,6 +45,7 @@ MOVES: tuple[Move, ...] = (
     Move("defer", State.RUNNING, State.QUEUED, "worker", "a limit, an open breaker or Retry-After: not yet"),
     Move("release", State.RUNNING, State.QUEUED, "worker", "the worker shuts down and gives it back"),
     Move("rescue", State.RUNNING, State.QUEUED, "sweeper", "its lease ran out: the worker is dead or frozen"),
+    Move("bury", State.RUNNING, State.FAILED, "sweeper", "its lease ran out once too often: worker_deaths"),
 )
 
 

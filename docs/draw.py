@@ -1,0 +1,71 @@
+"""Draws the pages that must not lie from the code they describe: `python docs/draw.py` (a test holds them equal)."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from jobs.failures import FailureKind  # noqa: E402 -- after the path is set
+from jobs.states import MOVES, TERMINAL, Outcome  # noqa: E402
+
+
+def members(enum: type) -> list[tuple[str, str]]:
+    """(value, sentence) of an enum whose members are followed by a docstring."""
+    import ast
+    import inspect
+
+    tree = ast.parse(inspect.getsource(enum)).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    found: list[tuple[str, str]] = []
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            found.append((str(node.value.value), ""))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and found:
+            found[-1] = (found[-1][0], " ".join(str(node.value.value).split()))
+    return found
+
+
+def state_machine() -> str:
+    """The page of states, moves, outcomes and failure kinds."""
+    lines = [
+        "# The life of a job",
+        "",
+        "Drawn from `jobs/states.py` and `jobs/failures.py` by `python docs/draw.py`; a test holds this page to them.",
+        "",
+        "```mermaid",
+        "stateDiagram-v2",
+        "    [*] --> queued: submit",
+        *[f"    {move.source} --> {move.target}: {move.name}" for move in MOVES],
+        *[f"    {state} --> [*]" for state in TERMINAL],
+        "```",
+        "",
+        "Each move is one SQL statement, conditional on the state it leaves; moves of a running job also carry its token.",
+        "",
+        "| move | from | to | made by | when |",
+        "|---|---|---|---|---|",
+        *[f"| `{m.name}` | {m.source} | {m.target} | {m.actor} | {m.meaning} |" for m in MOVES],
+        "",
+        "## How an attempt ends",
+        "",
+        "An attempt is one call to a provider. Its row is written before the bytes leave; its outcome is NULL while it is open.",
+        "",
+        "| outcome | meaning |",
+        "|---|---|",
+        *[f"| `{value}` | {sentence} |" for value, sentence in members(Outcome)],
+        "",
+        "## Why an attempt or a job failed",
+        "",
+        "| kind | meaning |",
+        "|---|---|",
+        *[f"| `{value}` | {sentence} |" for value, sentence in members(FailureKind)],
+        "",
+    ]
+    return "\n".join(lines)
+
+
+PAGES = {"state_machine.md": state_machine}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page(), encoding="utf-8")

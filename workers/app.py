@@ -1,0 +1,44 @@
+"""What `celery -A workers.app worker` loads: the app, its tasks, and the worker's start and stop."""
+
+import logging
+from typing import Any
+
+from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+
+from jobs.broker import make_app
+from jobs.configuration import load
+from workers import tasks
+from workers.bootstrap import Worker
+
+settings = load()
+app = make_app(settings.redis_url)
+_running: list[Worker] = []
+
+
+def _worker() -> Worker:
+    return _running[0]
+
+
+tasks.register(app, _worker)
+
+
+@setup_logging.connect
+def _log(**_: Any) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+@worker_init.connect
+def _start(**_: Any) -> None:
+    _running.append(Worker(settings))
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    for worker in _running:
+        worker.start_draining()
+
+
+@worker_shutdown.connect
+def _stop(**_: Any) -> None:
+    while _running:
+        _running.pop().stop()

@@ -1,0 +1,242 @@
+"""One attempt: through the gate, onto the ledger, over the wire, and back as a closing."""
+
+import asyncio
+import time
+from decimal import Decimal
+
+import msgspec
+
+from jobs import failpoints
+from jobs.chat import Adaptation, Answer
+from jobs.failures import Failure, FailureKind
+from jobs.job import Job
+from jobs.states import Outcome
+from jobs.store.rows import Closing, Opening
+from jobs.store.uuid7 import uuid7
+from routing.cascade import confidence
+from routing.dialects.base import Asking, StreamDecoder, WireRequest
+from routing.dialects.registry import DIALECTS
+from routing.eligibility import Step
+from routing.limits import Refusal
+from routing.plan import Plan
+from routing.timeouts import clocks
+from workers import transport
+from workers.gate import Entry
+from workers.parts import Parts
+from workers.transport import Outgoing
+
+UNBILLED = frozenset(
+    {
+        FailureKind.UNREACHABLE,
+        FailureKind.OVERLOADED,
+        FailureKind.RATE_LIMITED,
+        FailureKind.NO_CREDIT,
+        FailureKind.BAD_KEY,
+        FailureKind.MODEL_NOT_FOUND,
+        FailureKind.BAD_REQUEST,
+        FailureKind.CONTEXT_TOO_LONG,
+    }
+)
+"""Failures by which the provider says that it did no work: they cost 0, and that is known."""
+
+
+REQUEST_SENT_S = 0.05
+"""The failpoint `request_sent` strikes so long after a call began: the bytes have left, the answer has not come."""
+
+
+class LostLease(Exception):
+    """The job has moved on without this worker: nothing more may be spent on it here."""
+
+
+class Made(msgspec.Struct, frozen=True):
+    """An attempt that was made: what came back, and its closing (the outcome is the verdict's to change)."""
+
+    result: Answer | Failure
+    closing: Closing
+    step: Step
+    adaptations: tuple[Adaptation, ...]
+
+    @property
+    def confidence(self) -> float | None:
+        """0..1, of the accepted tokens; None when unknown."""
+        return self.closing.confidence
+
+
+class Attempt:
+    """Makes one call of a job. `call` returns Made, or the gate's Refusal; raises LostLease before any spending."""
+
+    def __init__(self, parts: Parts, job: Job, plan: Plan, step: Step) -> None:
+        self._parts = parts
+        self._job = job
+        self._plan = plan
+        self._step = step
+        self.id = uuid7()
+        self._provider = parts.settings.providers[step.deployment.provider]
+        self._dialect = DIALECTS[self._provider.dialect]
+        self._began_s = 0.0
+        self._first_token_s: float | None = None
+        self._is_open = False
+
+    async def call(self, time_left_s: float) -> Made | Refusal:
+        """Enter the gate, write the ledger row, call, and come back; `time_left_s` is to the job's deadline."""
+        deployment = self._step.deployment
+        tokens = self._step.input_tokens + self._step.output_tokens_bound
+        entry = await self._parts.gate.enter(
+            deployment, tokens, self._plan.policy.timeout_s, is_urgent=self._parts.is_urgent(self._job)
+        )
+        if isinstance(entry, Refusal):
+            return entry
+        result: Answer | Failure | None = None
+        try:
+            await self._open()
+            wire = self._encode()
+            result = await self._send(wire, entry, time_left_s)
+        finally:
+            await self._leave(entry, result)
+        return Made(result=result, closing=self._closing(result), step=self._step, adaptations=wire.adaptations)
+
+    def cut(self) -> Closing | None:
+        """The closing of a call that we cut ourselves; None when none was open. It may have been billed."""
+        if not self._is_open:
+            return None
+        return Closing(
+            id=self.id,
+            outcome=Outcome.CANCELLED,
+            cost_basis="none" if self._step.bound_usd is None else "estimate",
+            total_ms=self._ms(),
+        )
+
+    async def _open(self) -> None:
+        deployment = self._step.deployment
+        opening = Opening(
+            id=self.id,
+            job_id=self._job.id,
+            token=self._job.token,
+            deployment=deployment.id,
+            model=deployment.model,
+            provider=deployment.provider,
+            tier=self._step.tier,
+            task=self._job.task,
+            sandbox=deployment.is_sandbox,
+            cost_bound_usd=self._step.bound_usd,
+            price_version=deployment.price.version if deployment.price else None,
+        )
+        # Shielded: a cancellation now must not leave us ignorant of whether the row was written.
+        written = asyncio.ensure_future(self._parts.openings.add(opening, at_once=self._parts.is_urgent(self._job)))
+        try:
+            opened = await asyncio.shield(written)
+        except asyncio.CancelledError:
+            self._is_open = await written
+            raise
+        if not opened:
+            raise LostLease
+        self._is_open = True
+        failpoints.hit("attempt_opened")
+
+    def _encode(self) -> WireRequest:
+        asking = Asking(needs_logprobs=self._plan.policy.min_confidence is not None)
+        return self._dialect.encode(self._job.request, self._step.deployment, asking)
+
+    def _outgoing(self, wire: WireRequest, entry: Entry, time_left_s: float) -> Outgoing | None:
+        """The call with its clocks and its key; None when the deadline has come."""
+        limits = clocks(self._plan.policy.timeout_s, time_left_s, is_stream=wire.is_stream)
+        if limits is None:
+            return None
+        headers = {**wire.headers, "x-client-request-id": str(self.id)}
+        if entry.secret is not None:
+            headers |= self._dialect.key_headers(entry.secret)
+        return Outgoing(
+            url=self._provider.base_url + wire.path,
+            headers=headers,
+            body=wire.body,
+            clocks=transport.Clocks(limits.connect_s, limits.first_byte_s, limits.idle_s, limits.total_s),
+            http2=self._provider.http2,
+        )
+
+    async def _send(self, wire: WireRequest, entry: Entry, time_left_s: float) -> Answer | Failure:
+        outgoing = self._outgoing(wire, entry, time_left_s)
+        self._began_s = time.monotonic()
+        if outgoing is None:
+            return Failure(FailureKind.UNREACHABLE, "the deadline came before the call")
+        if failpoints.is_armed("request_sent"):
+            asyncio.get_running_loop().call_later(REQUEST_SENT_S, failpoints.hit, "request_sent")
+        if wire.is_stream:
+            return await self._stream(outgoing)
+        reply = await self._parts.transport.send(outgoing)
+        return reply if isinstance(reply, Failure) else self._dialect.decode(reply)
+
+    async def _stream(self, outgoing: Outgoing) -> Answer | Failure:
+        """Read a streamed answer; a cut stream is what its decoder says it is, never a success."""
+        async with self._parts.transport.stream(outgoing) as reply:
+            if isinstance(reply, Failure):
+                return reply
+            if reply.status != 200:
+                whole = await reply.whole()
+                return whole if isinstance(whole, Failure) else self._dialect.classify(whole)
+            decoder = self._dialect.decode_stream()
+            async for piece in reply:
+                if isinstance(piece, Failure):
+                    return piece
+                self._feed(decoder, piece)
+        return decoder.finish()
+
+    def _feed(self, decoder: StreamDecoder, piece: bytes) -> None:
+        for delta in decoder.feed(piece):
+            if delta.has_content and self._first_token_s is None:
+                self._first_token_s = time.monotonic()
+                failpoints.hit("mid_stream")
+
+    async def _leave(self, entry: Entry, result: Answer | Failure | None) -> None:
+        failure = result if isinstance(result, Failure) else None
+        usage = result.usage if isinstance(result, Answer) else None
+        await self._parts.gate.leave(
+            entry,
+            failure.kind if failure else None,
+            usage.input_tokens + usage.output_tokens if usage else None,
+            failure.retry_after_s if failure else None,
+        )
+
+    def _closing(self, result: Answer | Failure) -> Closing:
+        if isinstance(result, Failure):
+            return self._closing_of_failure(result)
+        usage, price = result.usage, self._step.deployment.price
+        cost = price.of(usage) if usage and price else None
+        return Closing(
+            id=self.id,
+            outcome=Outcome.FAILED if result.is_empty else Outcome.REJECTED,
+            failure=FailureKind.EMPTY_ANSWER if result.is_empty else None,
+            finish_reason=result.finish_reason,
+            confidence=confidence(result),
+            input_tokens=usage.input_tokens if usage else None,
+            output_tokens=usage.output_tokens if usage else None,
+            cost_usd=cost,
+            cost_basis=self._basis(cost),
+            first_token_ms=self._first_token_ms(),
+            total_ms=self._ms(),
+            answer=result.body,
+        )
+
+    def _closing_of_failure(self, failure: Failure) -> Closing:
+        unsent = failure.kind is FailureKind.UNREACHABLE
+        cost = Decimal(0) if failure.kind in UNBILLED or (failure.status or 0) >= 400 else None
+        return Closing(
+            id=self.id,
+            outcome=Outcome.NOT_SENT if unsent else Outcome.FAILED,
+            failure=failure.kind,
+            status=failure.status,
+            cost_usd=cost,
+            cost_basis=self._basis(cost),
+            first_token_ms=self._first_token_ms(),
+            total_ms=self._ms(),
+        )
+
+    def _basis(self, cost: Decimal | None) -> str:
+        if cost is not None:
+            return "usage"
+        return "none" if self._step.bound_usd is None else "estimate"
+
+    def _first_token_ms(self) -> int | None:
+        return round((self._first_token_s - self._began_s) * 1000) if self._first_token_s is not None else None
+
+    def _ms(self) -> int:
+        return round((time.monotonic() - self._began_s) * 1000) if self._began_s else 0

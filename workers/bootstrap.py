@@ -1,0 +1,113 @@
+"""The worker's composition root: the one place where the real things are chosen."""
+
+import datetime as dt
+import os
+import random
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from uuid import UUID
+
+from jobs.configuration import providers_on
+from jobs.job import Job
+from jobs.lanes import Lane
+from jobs.settings import Settings
+from jobs.signals import CANCEL, Signals
+from jobs.store.beats import Beats
+from jobs.store.recent import last_minute
+from jobs.store.session import Database, StoreUnavailable
+from routing.catalog import Catalog
+from routing.catalog_load import catalog_of
+from routing.plan import Plan, UnknownName, Yard, plan, policy_for
+from workers.counters import FallbackCounters, MemoryCounters, RedisCounters
+from workers.gate import Gate
+from workers.intake import Intake
+from workers.leases import Beater, Stop
+from workers.loop import LoopThread
+from workers.parts import Parts
+from workers.transport import Transport
+
+LANES_VARIABLE = "TOKENYARD_LANES"
+
+
+def shipped_catalog() -> str:
+    """The text of the catalogue that ships with the product."""
+    return files("routing").joinpath("catalog.toml").read_text(encoding="utf-8")
+
+
+def lanes_of_this_process() -> tuple[Lane, ...]:
+    """The lanes in TOKENYARD_LANES (comma-separated); all but quarantine when it is unset. Raises ValueError."""
+    named = os.environ.get(LANES_VARIABLE, "interactive,standard,bulk")
+    return tuple(Lane(part.strip()) for part in named.split(",") if part.strip())
+
+
+def planner(settings: Settings, catalog: Catalog) -> Callable[[Job], Plan | UnknownName]:
+    """The decision of every job's route, over this process's settings and catalogue."""
+    yard = Yard(catalog=catalog, enabled=providers_on(settings))
+
+    def plan_job(job: Job) -> Plan | UnknownName:
+        policy = policy_for(job.request.model, job.policy, settings.policies, catalog)
+        return policy if isinstance(policy, UnknownName) else plan(job.id, job.request, policy, job.intent, yard)
+
+    return plan_job
+
+
+def counters(settings: Settings, database: Database) -> FallbackCounters:
+    """Limits kept fleet-wide in Redis; while it is away, this worker's own share of them."""
+
+    async def seed(provider: str, _key_index: int) -> tuple[int, int] | None:
+        try:
+            async with database.statement() as connection:
+                return await last_minute(connection, provider, dt.datetime.now(dt.UTC))
+        except StoreUnavailable:
+            return None
+
+    shared = RedisCounters(settings.redis_url, seed)
+    local = MemoryCounters(seed, time.monotonic)
+    fallback = FallbackCounters(shared, local, time.monotonic)
+    fallback.live_workers = settings.worker.fleet_size
+    return fallback
+
+
+async def build(settings: Settings) -> Parts:
+    """Choose the real things. A coroutine, because some of them bind to the loop they are made on."""
+    record = Database(settings.database_url, pool_size=4)
+    claims = Database(settings.database_url, pool_size=2, durable=False)
+    transport = Transport(allow_real=True)
+    gate = Gate(counters(settings, claims), settings.providers, os.environ.get, time.monotonic, random.random)
+    parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
+    parts.plan = planner(settings, catalog_of(settings, shipped_catalog()))
+    return parts
+
+
+class Worker:
+    """A worker process at work: its loop, its beat, its poll. Made once, when Celery has started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = LoopThread()
+        self._parts = self._loop.run(build(settings))
+        self._intake = Intake(self._parts, lanes_of_this_process())
+        beats = Beats(settings.database_url)
+        self._beater = Beater(beats, self._parts.leases, self._loop, settings.worker.beat_s)
+        self._beater.start()
+        self._loop.start(self._intake.poll())
+        self._loop.start(self._parts.signals.hear(CANCEL, self._cancel))
+
+    def _cancel(self, job_ids: list[UUID]) -> None:
+        self._parts.leases.stop(job_ids, Stop.CANCELLED)
+
+    def answer(self, job_ids: list[UUID]) -> str:
+        """Carry a bell's jobs; holds the calling thread until they rest."""
+        return self._loop.run(self._intake.answer(job_ids))
+
+    def start_draining(self) -> None:
+        """Take nothing new and give back what does not finish in time; returns at once."""
+        self._loop.start(self._intake.drain(self._settings.worker.drain_s))
+
+    def stop(self) -> None:
+        """End what is left, then the beat and the loop."""
+        self._loop.run(self._intake.drain(0.0))
+        self._beater.stop()
+        self._loop.run(self._parts.close())
+        self._loop.stop()

@@ -1,0 +1,130 @@
+"""The dispatcher: releases due rows into their lanes, most urgent first, rings their bells, and sweeps.
+
+Any number may run: an advisory lock gives each lane one releaser at a time, and every sweep skips locked rows.
+"""
+
+import asyncio
+import datetime as dt
+import logging
+import math
+import signal
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+from kombu.exceptions import OperationalError
+
+from jobs.broker import Bells, make_app
+from jobs.configuration import load
+from jobs.lanes import TERMS, Lane
+from jobs.settings import Settings
+from jobs.signals import SUBMITTED, Signals
+from jobs.store import sweep
+from jobs.store.session import Database, StoreUnavailable
+from workers.sweeper import Sweeper
+
+log = logging.getLogger(__name__)
+
+
+def bell_sizes(released: int, slots: int, most: int) -> int:
+    """Job ids in one bell: few when few wait, so that all slots share them; never over the lane's most."""
+    return max(1, min(most, math.ceil(released / max(1, slots))))
+
+
+class Dispatcher:
+    """One process's release loop; `run` until `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._database = Database(settings.database_url, pool_size=2, durable=False)
+        self._signals = Signals(settings.redis_url)
+        self._bells = Bells(make_app(settings.redis_url))
+        self._ringers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ring")
+        self._sweeper = Sweeper(self._database, settings)
+        self._nudged = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._ring_again_at_s = 0.0
+
+    def stop(self) -> None:
+        """End the loop after its present turn."""
+        self._stopped.set()
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Release and sweep until stopped; a Postgres that is away is waited for."""
+        hearing = asyncio.create_task(self._signals.hear(SUBMITTED, lambda _: self._nudged.set()))
+        sweeping = asyncio.create_task(self._sweeper.run(self._stopped))
+        try:
+            while not self._stopped.is_set():
+                released = await self._turn()
+                if not released:
+                    await self._rest()
+        finally:
+            hearing.cancel()
+            await sweeping
+            self._ringers.shutdown(wait=False, cancel_futures=True)
+            await self._signals.close()
+            await self._database.close()
+
+    async def _rest(self) -> None:
+        """Wait for a nudge, or a tick: a nudge is a hint and may never come."""
+        self._nudged.clear()
+        try:
+            async with asyncio.timeout(self._settings.dispatcher.tick_ms / 1000):
+                await self._nudged.wait()
+        except TimeoutError:
+            return
+
+    async def _turn(self) -> bool:
+        """One release of every lane; True when a lane was filled and more may be waiting."""
+        try:
+            async with self._database.statement() as connection:
+                depths = await sweep.depths(connection)
+                busy = False
+                for lane in Lane:
+                    room = self._settings.dispatcher.depth - depths.get(lane, 0)
+                    if room < TERMS[lane].bell_size:
+                        continue
+                    released = await sweep.release(connection, lane, min(room, RELEASE_AT_ONCE))
+                    if released:
+                        await self._ring(lane, released)
+                        busy = True
+                return busy
+        except StoreUnavailable:
+            log.warning("dispatcher: Postgres is away; trying again")
+            await asyncio.sleep(1)
+            return False
+
+    async def _ring(self, lane: Lane, released: Sequence[UUID]) -> None:
+        """Ring for released rows; without Redis the workers' poll finds them, so a failure is only noted."""
+        if time.monotonic() < self._ring_again_at_s:
+            return
+        size = bell_sizes(len(released), self._settings.worker.slots, TERMS[lane].bell_size)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._ringers, self._ring_all, lane, released, size)
+        except (OperationalError, OSError) as error:
+            self._ring_again_at_s = time.monotonic() + 1.0
+            log.warning("dispatcher: no bell could be rung (%s); workers poll", type(error).__name__)
+
+    def _ring_all(self, lane: Lane, released: Sequence[UUID], size: int) -> None:
+        for start in range(0, len(released), size):
+            self._bells.ring(lane, released[start : start + size])
+
+
+RELEASE_AT_ONCE = 512
+
+
+async def main() -> None:
+    """Run a dispatcher until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    dispatcher = Dispatcher(load())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, dispatcher.stop)
+    log.info("dispatcher: at work since %s", dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
+    await dispatcher.run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

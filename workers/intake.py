@@ -1,0 +1,139 @@
+"""Takes work in: answers bells, polls when none came, and runs every claimed job under a lease."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs import failpoints
+from jobs.failures import Failure, FailureKind
+from jobs.job import Job
+from jobs.lanes import TERMS, Lane
+from jobs.store.lifecycle import claim_polled, claim_rung
+from jobs.store.rows import Move
+from jobs.store.session import StoreUnavailable
+from routing.plan import UnknownName
+from workers.leases import Stop
+from workers.parts import Parts
+from workers.runner import Runner
+
+log = logging.getLogger(__name__)
+GIVE_BACK_S = 10.0
+"""Longest wait for the writes that give jobs back."""
+
+
+class Intake:
+    """One per process. `answer` carries a bell's jobs and returns when they rest; `poll` runs for ever."""
+
+    def __init__(self, parts: Parts, lanes: Sequence[Lane]) -> None:
+        self._parts = parts
+        self._lanes = tuple(lanes)
+        self._worker = parts.settings.worker
+        self._heard_at_s = time.monotonic()
+        self._room = asyncio.Semaphore(self._worker.calls_in_flight)
+        self._draining = False
+
+    async def answer(self, job_ids: Sequence[uuid.UUID]) -> str:
+        """Carry the jobs of a bell that still wait; returns one line for Flower: `9 succeeded, 1 deferred`."""
+        self._heard_at_s = time.monotonic()
+        failpoints.hit("popped_before_claim")
+        if self._draining or not job_ids:
+            return "0 claimed"
+        jobs = await self._claim(lambda connection: claim_rung(connection, job_ids, lease_s=self._worker.lease_s))
+        return await self._carry(jobs)
+
+    async def poll(self) -> None:
+        """Claim straight from Postgres when no bell came for `poll_s`: lost pops, an absent Redis cost seconds."""
+        carried: set[asyncio.Task[str]] = set()
+        while not self._draining:
+            await asyncio.sleep(self._worker.poll_s / 4)
+            while self._is_silent() and (most := self._free()) > 0:
+                jobs = await self._claim(lambda connection, most=most: self._polled(connection, most))  # type: ignore[misc]
+                if not jobs:
+                    break
+                log.info("poll: claimed %d jobs whose bells did not come", len(jobs))
+                task = asyncio.create_task(self._carry(jobs))
+                carried.add(task)
+                task.add_done_callback(carried.discard)
+
+    def _is_silent(self) -> bool:
+        return not self._draining and time.monotonic() - self._heard_at_s >= self._worker.poll_s
+
+    def _free(self) -> int:
+        bell_size = max(TERMS[lane].bell_size for lane in self._lanes)
+        capacity = min(self._worker.calls_in_flight, self._worker.slots * bell_size)
+        return min(capacity - len(self._parts.leases), 4 * bell_size)
+
+    def _polled(self, connection: AsyncConnection, most: int) -> Awaitable[list[Job]]:
+        return claim_polled(
+            connection, self._lanes, most=most, silence_s=self._worker.poll_s, lease_s=self._worker.lease_s
+        )
+
+    async def _claim(self, claim: Callable[[AsyncConnection], Awaitable[list[Job]]]) -> list[Job]:
+        """Claim, or nothing when Postgres is away: the rows wait there and are found again."""
+        try:
+            async with self._parts.claims.statement() as connection:
+                jobs = await claim(connection)
+        except StoreUnavailable:
+            log.warning("claim: Postgres is away; the jobs stay queued there")
+            return []
+        if jobs:
+            failpoints.hit("claimed")
+        return jobs
+
+    async def _carry(self, jobs: list[Job]) -> str:
+        """Run jobs side by side until all rest."""
+        if not jobs:
+            return "0 claimed"
+        tasks = []
+        for job in jobs:
+            task = asyncio.create_task(self._carry_one(job))
+            self._parts.leases.take(job, task)
+            tasks.append(task)
+        words = Counter(await asyncio.gather(*tasks))
+        return ", ".join(f"{count} {word}" for word, count in words.most_common())
+
+    async def _carry_one(self, job: Job) -> str:
+        """One of the house's few borders: whatever a job does, its neighbours in the bell go on."""
+        try:
+            async with self._room:
+                plan = self._parts.plan(job)
+                if isinstance(plan, UnknownName):
+                    return await self._fail(job, plan.failure)
+                return await Runner(self._parts, job, plan).run()
+        except StoreUnavailable:
+            log.warning("job %s: Postgres is away; its lease runs out and it is rescued", job.id)
+            return "left to rescue"
+        except asyncio.CancelledError:
+            return await self._give_back(job)
+        except Exception:
+            log.exception("job %s: a defect of ours ended it", job.id)
+            failure = Failure(
+                FailureKind.INTERNAL, "a defect of Tokenyard; the worker's log has it under this job's id"
+            )
+            return await self._fail(job, failure)
+
+    async def _fail(self, job: Job, failure: Failure) -> str:
+        """End a job that can't even begin."""
+        await self._parts.moves.add(Move.fail(job.id, job.token, failure, None), at_once=True)
+        self._parts.announce(job.id)
+        return "failed"
+
+    async def _give_back(self, job: Job) -> str:
+        """Stopped before its first step: cancelled by its owner, or the worker shuts down."""
+        if self._parts.leases.stop_reason(job.id) is Stop.CANCELLED:
+            await self._parts.moves.add(Move.cancel(job.id, job.token, None), at_once=True)
+            return "cancelled"
+        await self._parts.moves.add(Move.defer(job.id, job.token, 0.0, None), at_once=True)
+        return "released"
+
+    async def drain(self, patience_s: float) -> None:
+        """Take nothing new; let calls finish for `patience_s`, then give the rest back, no attempt burned."""
+        self._draining = True
+        await self._parts.leases.ended(patience_s)
+        self._parts.leases.stop_all(Stop.RELEASED)
+        await self._parts.leases.ended(GIVE_BACK_S)

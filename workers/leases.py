@@ -1,0 +1,141 @@
+"""What this process holds: the leases it beats for, and the running jobs that somebody may want to stop."""
+
+import asyncio
+import logging
+import threading
+import uuid
+from enum import Enum
+
+from jobs.job import Job
+from jobs.store.beats import Beats
+from jobs.store.session import StoreUnavailable
+from workers.loop import LoopThread
+
+log = logging.getLogger(__name__)
+MAX_LAG_S = 15.0
+"""A loop that has not moved for so long must not look alive: the beat stops and the leases run out."""
+
+
+class Stop(Enum):
+    """Why a running job is stopped from outside."""
+
+    CANCELLED = "cancelled"
+    RELEASED = "released"
+
+
+class Hold:
+    """One running job: its task, and why it was told to stop, if it was."""
+
+    def __init__(self, token: uuid.UUID, task: "asyncio.Task[str]") -> None:
+        self.token = token
+        self.task = task
+        self.stop: Stop | None = None
+        self.is_resting = False
+
+
+class Leases:
+    """The jobs in hand. The loop's thread takes and drops; the beat's thread reads a copy."""
+
+    def __init__(self, lease_s: float) -> None:
+        self.lease_s = lease_s
+        self._holds: dict[uuid.UUID, Hold] = {}
+
+    def __len__(self) -> int:
+        return len(self._holds)
+
+    def take(self, job: Job, task: "asyncio.Task[str]") -> Hold:
+        """Begin to beat for a claimed job, until its task is done."""
+        hold = self._holds[job.id] = Hold(job.token, task)
+        task.add_done_callback(lambda _: self._drop(job.id, hold))
+        return hold
+
+    def _drop(self, job_id: uuid.UUID, hold: Hold) -> None:
+        if self._holds.get(job_id) is hold:
+            del self._holds[job_id]
+
+    def held(self) -> dict[uuid.UUID, uuid.UUID]:
+        """A copy of {job id: token}; safe from any thread (dict.copy is one step under the GIL)."""
+        return {job_id: hold.token for job_id, hold in self._holds.copy().items()}
+
+    def stop_reason(self, job_id: uuid.UUID) -> Stop | None:
+        """Why this job was told to stop; None if it was not."""
+        hold = self._holds.get(job_id)
+        return hold.stop if hold else None
+
+    def rest(self, job_id: uuid.UUID) -> None:
+        """The job's end is being written: it can no longer be stopped, only beaten for."""
+        hold = self._holds.get(job_id)
+        if hold is not None:
+            hold.is_resting = True
+
+    def stop(self, job_ids: list[uuid.UUID], reason: Stop) -> None:
+        """Cancel the calls of these jobs, those of them that are here. On the loop's thread."""
+        for job_id in job_ids:
+            hold = self._holds.get(job_id)
+            if hold is not None and hold.stop is None and not hold.is_resting:
+                hold.stop = reason
+                hold.task.cancel()
+
+    async def ended(self, patience_s: float) -> None:
+        """Return when all that is in hand now has come to rest, or after `patience_s`."""
+        tasks = [hold.task for hold in self._holds.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience_s)
+
+    def stop_all(self, reason: Stop) -> None:
+        """Cancel everything in hand. On the loop's thread."""
+        self.stop(list(self._holds), reason)
+
+
+class Beater:
+    """Beats from its own thread, so that a busy loop does not lose its leases, and a frozen one does."""
+
+    def __init__(self, beats: Beats, leases: Leases, loop: LoopThread, beat_s: float) -> None:
+        self._beats = beats
+        self._leases = leases
+        self._loop = loop
+        self._beat_s = beat_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tokenyard-beat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and its connection."""
+        self._ended.set()
+        self._thread.join(timeout=10)
+        self._beats.close()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._beat_s):
+            lag_s = self._loop.lag_s()
+            if lag_s > MAX_LAG_S:
+                log.error("the event loop has not moved for %.0f s: leases are left to run out", lag_s)
+                continue
+            self.beat()
+
+    def beat(self) -> None:
+        """Renew all leases once. A failed beat is no loss; a lost lease needs no action here.
+
+        The token stands before every later write, so a job that moved on can neither be ended nor open another
+        call from here; its call in flight is left to finish, because its bill must be booked.
+        """
+        held = self._leases.held()
+        if not held:
+            return
+        try:
+            kept = self._beats.beat(held, self._leases.lease_s)
+        except StoreUnavailable:
+            log.warning("beat: Postgres is away; %d leases were not renewed", len(held))
+            return
+        lost = held.keys() - kept.keys()
+        if lost:
+            log.warning("beat: %d leases are gone (ended just now, or rescued elsewhere)", len(lost))
+        cancelled = [job_id for job_id, asked in kept.items() if asked]
+        if cancelled:
+            self._loop.start(self._cancel(cancelled))
+
+    async def _cancel(self, job_ids: list[uuid.UUID]) -> None:
+        self._leases.stop(job_ids, Stop.CANCELLED)

@@ -1,0 +1,53 @@
+"""The process's one asyncio loop, in a thread of its own: Celery's threads hand it coroutines and wait."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An uvloop in a thread. `run` from any other thread; `lag_s` tells how long the loop has not moved."""
+
+    def __init__(self) -> None:
+        self._loop = uvloop.new_event_loop()
+        self._moved_at_s = time.monotonic()
+        self._asked = False
+        self._thread = threading.Thread(target=self._run, name="tokenyard-loop", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def run(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
+        """Run a coroutine on the loop and wait for it in this thread. Raises TimeoutError after `timeout_s`."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> None:
+        """Start a coroutine that nobody waits for: it lives as long as the loop."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def lag_s(self) -> float:
+        """Seconds since the loop last took a turn; each call asks it to take one. For the beat's thread alone."""
+        if not self._asked:
+            self._asked = True
+            self._loop.call_soon_threadsafe(self._note)
+            time.sleep(0.05)  # a loop that moves answers within microseconds
+        if not self._asked:
+            return 0.0
+        return time.monotonic() - self._moved_at_s
+
+    def _note(self) -> None:
+        self._moved_at_s = time.monotonic()
+        self._asked = False
+
+    def stop(self) -> None:
+        """Stop the loop and wait for its thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)

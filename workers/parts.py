@@ -1,0 +1,70 @@
+"""What a job needs of its worker, in one value; `workers.bootstrap` chooses the real things."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+
+from jobs.job import Job
+from jobs.lanes import Lane
+from jobs.settings import Settings
+from jobs.signals import ENDED, Signals
+from jobs.store.flush import Flush
+from jobs.store.lifecycle import open_attempts, settle
+from jobs.store.rows import Move, Opening
+from jobs.store.session import Database
+from routing.plan import Plan, UnknownName
+from workers.gate import Gate
+from workers.leases import Leases
+from workers.transport import Transport
+
+ANNOUNCE_S = 0.002
+
+
+class Parts:
+    """The worker's parts, as the runner and the attempts see them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        claims: Database,
+        record: Database,
+        gate: Gate,
+        transport: Transport,
+        signals: Signals,
+    ) -> None:
+        self.settings = settings
+        self.claims = claims
+        self._record = record
+        self.gate = gate
+        self.signals = signals
+        self.leases = Leases(settings.worker.lease_s)
+        window_s = settings.worker.flush_ms / 1000
+        self.openings: Flush[Opening, uuid.UUID] = Flush(record, open_attempts, lambda row: row.id, window_s=window_s)
+        self.moves: Flush[Move, uuid.UUID] = Flush(record, settle, lambda row: row.job_id, window_s=window_s)
+        self.plan: Callable[[Job], Plan | UnknownName]
+        self.transport = transport
+        self._ended: list[uuid.UUID] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def is_urgent(self, job: Job) -> bool:
+        """Whether its rows are written at once instead of waiting for company."""
+        return job.lane is Lane.INTERACTIVE
+
+    def announce(self, job_id: uuid.UUID) -> None:
+        """Tell the waiters that a job has ended; endings of the same moment share one message."""
+        self._ended.append(job_id)
+        if len(self._ended) == 1:
+            asyncio.get_running_loop().call_later(ANNOUNCE_S, self._tell)
+
+    def _tell(self) -> None:
+        ended, self._ended = self._ended, []
+        task = asyncio.get_running_loop().create_task(self.signals.tell(ENDED, ended))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.transport.aclose()
+        await self.signals.close()
+        await self.claims.close()
+        await self._record.close()

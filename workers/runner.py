@@ -1,0 +1,205 @@
+"""A claimed job walks: plan, judge, attempt, judge, ... until one verdict ends it or sends it back to wait."""
+
+import asyncio
+import random
+import time
+import uuid
+from decimal import Decimal
+from typing import assert_never
+
+import msgspec
+
+from jobs import failpoints
+from jobs.chat import Adaptation, Answer
+from jobs.failures import Failure, FailureKind
+from jobs.job import Job, PastAttempt
+from jobs.states import Outcome
+from jobs.store.rows import Closing, Move
+from routing.eligibility import Step
+from routing.limits import Refusal
+from routing.plan import Plan
+from routing.verdict import (
+    Accept,
+    Answered,
+    Began,
+    Broke,
+    Defer,
+    Escalate,
+    Event,
+    FailOver,
+    GiveUp,
+    Held,
+    Retry,
+    Start,
+    Verdict,
+    judge,
+    turned_away,
+)
+from workers.attempt import Attempt, LostLease, Made
+from workers.leases import Stop
+from workers.parts import Parts
+
+LOST = "moved on"
+WORDS = {FailOver: "failed over to", Escalate: "escalated to"}
+MOST_NOTES = 8
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """Where a job comes to rest for now: the move to write, and the word for the bell's report."""
+
+    move: Move
+    word: str
+
+
+class Runner:
+    """Carries one job to its next rest; `run` returns the word for the bell's report: `succeeded`, `deferred`."""
+
+    def __init__(self, parts: Parts, job: Job, plan: Plan) -> None:
+        self._parts = parts
+        self._job = job
+        self._plan = plan
+        self._past: list[PastAttempt] = list(job.past)
+        self._adaptations: tuple[Adaptation, ...] = ()
+        self._notes: list[str] = []
+        self._refusals: dict[str, Refusal] = {}
+        self._attempt: Attempt | None = None
+        self._ends_at_s = time.monotonic() + job.time_left_s
+        self._spent_ms = 0
+
+    async def run(self) -> str:
+        """Walk until the job rests, then write it. A stop from outside or the deadline cuts the walk, not the write."""
+        try:
+            async with asyncio.timeout(max(0.0, self._ends_at_s - time.monotonic())):
+                rest = await self._walk()
+        except TimeoutError:
+            rest = Rest(Move.expire(self._job.id, self._job.token, self._cut()), "expired")
+        except LostLease:
+            return LOST
+        except asyncio.CancelledError:
+            rest = self._stopped()
+        self._parts.leases.rest(self._job.id)
+        return await self._settle(rest)
+
+    async def _walk(self) -> Rest:
+        event: Event = Began()
+        made: Made | None = None
+        while True:
+            verdict = judge(self._plan, tuple(self._past), event, random.random())  # noqa: S311 -- jitter
+            next_ = await self._apply(verdict, made)
+            if isinstance(next_, Rest):
+                return next_
+            made, event = await self._try(next_)
+
+    async def _apply(self, verdict: Verdict, made: Made | None) -> Step | Rest:
+        """Do what the verdict says: the step to try next, or where the job rests."""
+        closing = made.closing if made else None
+        match verdict:
+            case Start(step):
+                return step
+            case FailOver(step) | Escalate(step):
+                self._notes.append(f"{WORDS[type(verdict)]} {step.id}")
+                await self._close(made)
+                return step
+            case Retry(step, delay_s):
+                await self._close(made)
+                await asyncio.sleep(delay_s)
+                return step
+            case Accept(attempt, note):
+                return self._accept(attempt, note, closing)
+            case Defer(delay_s, reason):
+                self._notes.append(f"waited: {reason}")
+                return Rest(Move.defer(self._job.id, self._job.token, delay_s, closing), "deferred")
+            case GiveUp(failure):
+                return Rest(Move.fail(self._job.id, self._job.token, failure, closing), "failed")
+            case _:
+                assert_never(verdict)
+
+    async def _try(self, step: Step) -> tuple[Made | None, Event]:
+        """Make the attempt, or hear that the gate holds it back."""
+        self._attempt = Attempt(self._parts, self._job, self._plan, step)
+        result = await self._attempt.call(self._ends_at_s - time.monotonic())
+        self._attempt = None
+        if isinstance(result, Refusal):
+            self._refusals[step.id] = result
+            return None, Held(self._refusals)
+        if isinstance(result.result, Failure) and result.result.kind is FailureKind.RATE_LIMITED:
+            self._refusals[step.id] = turned_away(result.result)
+        self._adaptations = result.adaptations
+        self._spent_ms += result.closing.total_ms or 0
+        failpoints.hit("answered_before_commit")
+        return result, self._event(result)
+
+    def _event(self, made: Made) -> Event:
+        closing = made.closing
+        if isinstance(made.result, Answer):
+            return Answered(
+                step=made.step,
+                confidence=closing.confidence,
+                finish_reason=made.result.finish_reason,
+                is_empty=made.result.is_empty,
+                cost_usd=closing.cost_usd,
+            )
+        return Broke(step=made.step, failure=made.result, cost_usd=closing.cost_usd)
+
+    async def _close(self, made: Made | None) -> None:
+        """Book an attempt that did not end the job, and go on after it. Raises LostLease."""
+        if made is None:
+            return
+        closing = made.closing
+        if not await self._parts.moves.add(
+            Move.close(self._job.id, self._job.token, closing), at_once=self._parts.is_urgent(self._job)
+        ):
+            raise LostLease
+        self._past.append(
+            PastAttempt(
+                id=closing.id,
+                deployment=made.step.deployment.id,
+                tier=made.step.tier,
+                outcome=closing.outcome,
+                failure=closing.failure,
+                confidence=closing.confidence,
+                cost_usd=closing.cost_usd,
+                cost_bound_usd=made.step.bound_usd or Decimal(0),
+                finish_reason=closing.finish_reason,
+            )
+        )
+
+    def _accept(self, attempt: uuid.UUID | None, note: str | None, closing: Closing | None) -> Rest:
+        """End the job with the answer just made, or (best effort) with an earlier one that is stored already."""
+        if note:
+            self._notes.append(note)
+        if attempt is None:
+            assert closing is not None, "a verdict accepts only what was made"
+            closing = msgspec.structs.replace(closing, outcome=Outcome.ACCEPTED)
+            attempt = closing.id
+        return Rest(Move.succeed(self._job.id, self._job.token, attempt, closing), "succeeded")
+
+    def _stopped(self) -> Rest:
+        """Somebody stopped this job: its owner cancelled it, or this worker shuts down and gives it back."""
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        if self._parts.leases.stop_reason(self._job.id) is Stop.CANCELLED:
+            return Rest(Move.cancel(self._job.id, self._job.token, self._cut()), "cancelled")
+        return Rest(Move.defer(self._job.id, self._job.token, 0.0, self._cut()), "released")
+
+    def _cut(self) -> Closing | None:
+        return self._attempt.cut() if self._attempt else None
+
+    async def _settle(self, rest: Rest) -> str:
+        """Write the job's rest and the attempt's bill together; a stale token costs only the job half."""
+        receipt = self._plan.receipt
+        if self._notes:
+            receipt = msgspec.structs.replace(receipt, notes=(*receipt.notes, *self._notes[-MOST_NOTES:]))
+        told = rest.move.with_story(receipt, self._adaptations, intent_kept=self._intent_kept())
+        if not await self._parts.moves.add(told, at_once=self._parts.is_urgent(self._job)):
+            return LOST
+        failpoints.hit("committed_before_signal")
+        if told.state is not None and told.state.is_terminal:
+            self._parts.announce(self._job.id)
+        return rest.word
+
+    def _intent_kept(self) -> bool | None:
+        """Whether the latency intent was met; None when there was none. Cost and needs are kept by construction."""
+        most_ms = self._job.intent.max_latency_ms
+        return None if most_ms is None else self._spent_ms <= most_ms

@@ -1,0 +1,69 @@
+"""The sweeper: rescues expired leases, expires the late, rings lost bells again, and keeps partitions ahead."""
+
+import asyncio
+import datetime as dt
+import logging
+import time
+
+from jobs.settings import Settings
+from jobs.store import partitions, sweep
+from jobs.store.session import Database, StoreUnavailable
+
+log = logging.getLogger(__name__)
+BLIND_S = 10.0
+"""After so long without Postgres a sweeper rescues nothing for one lease: the workers could not beat either,
+and calling again what is still running would bill it twice."""
+HOUSEKEEPING_S = 3600.0
+
+
+class Sweeper:
+    """Sweeps every `dispatcher.sweep_s` seconds; part of the dispatcher's process."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._saw_at_s = time.monotonic()
+        self._rescue_from_s = 0.0
+        self._kept_house_at_s = float("-inf")
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Sweep until stopped."""
+        while not stopped.is_set():
+            try:
+                await self.sweep(time.monotonic())
+            except StoreUnavailable:
+                log.warning("sweeper: Postgres is away; trying again")
+            try:
+                async with asyncio.timeout(self._settings.dispatcher.sweep_s):
+                    await stopped.wait()
+            except TimeoutError:
+                continue
+
+    async def sweep(self, now_s: float) -> None:
+        """One sweep at `now_s` (monotonic seconds). Raises StoreUnavailable."""
+        async with self._database.statement() as connection:
+            await sweep.expire(connection)
+            if now_s - self._saw_at_s > BLIND_S:
+                self._rescue_from_s = now_s + self._settings.worker.lease_s
+                log.warning("sweeper: was blind for %.0f s; rescuing waits one lease", now_s - self._saw_at_s)
+            self._saw_at_s = now_s
+            if now_s >= self._rescue_from_s:
+                rescued = await sweep.rescue(connection, self._settings.worker.max_deaths)
+                if rescued:
+                    log.warning("sweeper: rescued %d jobs of dead or frozen workers", len(rescued))
+            reissued = await sweep.reissue(connection, self._settings.dispatcher.reissue_s)
+            if reissued:
+                log.info("sweeper: released %d jobs again whose bells nobody answered", len(reissued))
+        if now_s - self._kept_house_at_s >= HOUSEKEEPING_S:
+            await self._keep_house()
+            self._kept_house_at_s = now_s
+
+    async def _keep_house(self) -> None:
+        """Make tomorrow's partitions, drop prompts past their retention, forget old idempotency keys."""
+        today = dt.datetime.now(dt.UTC).date()
+        async with self._database.transaction() as connection:
+            await partitions.make_ahead(connection, today)
+            await sweep.forget_idempotency(connection)
+            oldest = today - dt.timedelta(days=self._settings.retention.days)
+            for name in await partitions.drop_payloads_before(connection, oldest):
+                log.info("sweeper: dropped %s, past its retention", name)
