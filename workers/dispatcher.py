@@ -25,10 +25,17 @@ from jobs.store.session import Database, StoreUnavailable
 from workers.sweeper import Sweeper
 
 log = logging.getLogger(__name__)
+NUDGE_S = 0.005
+"""Submits of the same moment are released together."""
 
 
-def bell_sizes(released: int, slots: int, most: int) -> int:
-    """Job ids in one bell: few when few wait, so that all slots share them; never over the lane's most."""
+def bell_size(released: int, asked: int, slots: int, most: int) -> int:
+    """Job ids in one bell: the lane's most while a backlog waits, few when few wait, so that all slots share them.
+
+    A release that got all it `asked` for has left others waiting behind it.
+    """
+    if released >= asked:
+        return most
     return max(1, min(most, math.ceil(released / max(1, slots))))
 
 
@@ -57,9 +64,8 @@ class Dispatcher:
         sweeping = asyncio.create_task(self._sweeper.run(self._stopped))
         try:
             while not self._stopped.is_set():
-                released = await self._turn()
-                if not released:
-                    await self._rest()
+                await self._turn()
+                await self._rest()
         finally:
             hearing.cancel()
             await sweeping
@@ -68,39 +74,36 @@ class Dispatcher:
             await self._database.close()
 
     async def _rest(self) -> None:
-        """Wait for a nudge, or a tick: a nudge is a hint and may never come."""
-        self._nudged.clear()
+        """Wait for a nudge or a tick: a nudge is a hint and may never come. Many nudges make one turn."""
         try:
             async with asyncio.timeout(self._settings.dispatcher.tick_ms / 1000):
                 await self._nudged.wait()
         except TimeoutError:
             return
+        await asyncio.sleep(NUDGE_S)
+        self._nudged.clear()
 
-    async def _turn(self) -> bool:
-        """One release of every lane; True when a lane was filled and more may be waiting."""
+    async def _turn(self) -> None:
+        """Fill every lane to its depth."""
         try:
             async with self._database.statement() as connection:
                 depths = await sweep.depths(connection)
-                busy = False
                 for lane in Lane:
                     room = self._settings.dispatcher.depth - depths.get(lane, 0)
                     if room < TERMS[lane].bell_size:
                         continue
-                    released = await sweep.release(connection, lane, min(room, RELEASE_AT_ONCE))
+                    released = await sweep.release(connection, lane, room)
                     if released:
-                        await self._ring(lane, released)
-                        busy = True
-                return busy
+                        size = bell_size(len(released), room, self._settings.worker.slots, TERMS[lane].bell_size)
+                        await self._ring(lane, released, size)
         except StoreUnavailable:
             log.warning("dispatcher: Postgres is away; trying again")
             await asyncio.sleep(1)
-            return False
 
-    async def _ring(self, lane: Lane, released: Sequence[UUID]) -> None:
+    async def _ring(self, lane: Lane, released: Sequence[UUID], size: int) -> None:
         """Ring for released rows; without Redis the workers' poll finds them, so a failure is only noted."""
         if time.monotonic() < self._ring_again_at_s:
             return
-        size = bell_sizes(len(released), self._settings.worker.slots, TERMS[lane].bell_size)
         try:
             await asyncio.get_running_loop().run_in_executor(self._ringers, self._ring_all, lane, released, size)
         except (OperationalError, OSError) as error:
@@ -110,9 +113,6 @@ class Dispatcher:
     def _ring_all(self, lane: Lane, released: Sequence[UUID], size: int) -> None:
         for start in range(0, len(released), size):
             self._bells.ring(lane, released[start : start + size])
-
-
-RELEASE_AT_ONCE = 512
 
 
 async def main() -> None:

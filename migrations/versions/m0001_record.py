@@ -81,7 +81,7 @@ def create_jobs() -> None:
             run_at timestamptz not null default now(),
             released_at timestamptz,
             token uuid, lease_until timestamptz,
-            claims smallint not null default 0,
+            claims integer not null default 0,
             deaths smallint not null default 0,
             cancel_requested_at timestamptz,
             started_at timestamptz, finished_at timestamptz,
@@ -127,8 +127,6 @@ def create_ledger() -> None:
     op.execute("create index attempts_of_job on attempts (job_id)")
     op.execute("create index attempts_of_tenant on attempts (tenant_id, id)")
     op.execute("create table payloads (id uuid primary key, body bytea not null) partition by range (id)")
-    # Answers are compressed by TOAST with lz4 where it pays; pglz costs several times the CPU.
-    op.execute("alter table payloads alter column body set compression lz4")
     for table in ("attempts", "payloads"):
         op.execute(f"create table {table}_default partition of {table} default")
     for _, statement in statements(dt.datetime.now(dt.UTC).date()):
