@@ -69,8 +69,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     @property
     def max_output_tokens(self) -> int | None:
         """The caller's cap on the answer; None when there is none."""
-        cap = self.body.get("max_completion_tokens", self.body.get("max_tokens"))
-        return int(cap) if cap is not None else None
+        caps = (self.body.get("max_completion_tokens"), self.body.get("max_tokens"))
+        return next((int(cap) for cap in caps if cap is not None), None)
 
     @property
     def choices(self) -> int:

@@ -9,6 +9,7 @@ import msgspec
 from jobs import failpoints
 from jobs.chat import Adaptation, Answer
 from jobs.failures import Failure, FailureKind
+from jobs.ids import show
 from jobs.job import Job
 from jobs.states import Outcome
 from jobs.store.rows import Closing, Opening
@@ -142,7 +143,7 @@ class Attempt:
         limits = clocks(self._plan.policy.timeout_s, time_left_s, is_stream=wire.is_stream)
         if limits is None:
             return None
-        headers = {**wire.headers, "x-client-request-id": str(self.id)}
+        headers = {**wire.headers, "x-client-request-id": show("att", self.id)}
         if entry.secret is not None:
             headers |= self._dialect.key_headers(entry.secret)
         return Outgoing(

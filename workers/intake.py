@@ -7,15 +7,13 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from jobs import failpoints
 from jobs.failures import Failure, FailureKind
 from jobs.job import Job
 from jobs.lanes import TERMS, Lane
 from jobs.store.lifecycle import claim_polled, claim_rung
 from jobs.store.rows import Move
-from jobs.store.session import StoreUnavailable
+from jobs.store.session import Connection, StoreUnavailable
 from routing.plan import UnknownName
 from workers.leases import Stop
 from workers.parts import Parts
@@ -68,12 +66,12 @@ class Intake:
         capacity = min(self._worker.calls_in_flight, self._worker.slots * bell_size)
         return min(capacity - len(self._parts.leases), 4 * bell_size)
 
-    def _polled(self, connection: AsyncConnection, most: int) -> Awaitable[list[Job]]:
+    def _polled(self, connection: Connection, most: int) -> Awaitable[list[Job]]:
         return claim_polled(
             connection, self._lanes, most=most, silence_s=self._worker.poll_s, lease_s=self._worker.lease_s
         )
 
-    async def _claim(self, claim: Callable[[AsyncConnection], Awaitable[list[Job]]]) -> list[Job]:
+    async def _claim(self, claim: Callable[[Connection], Awaitable[list[Job]]]) -> list[Job]:
         """Claim, or nothing when Postgres is away: the rows wait there and are found again."""
         try:
             async with self._parts.claims.statement() as connection:

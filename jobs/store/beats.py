@@ -8,11 +8,19 @@ from sqlalchemy import create_engine, text
 
 from jobs.store.session import CONNECT_TIMEOUT_S, sqlalchemy_url, unavailable
 
+# SKIP LOCKED: a row that somebody is ending or cancelling must not hold up (or deadlock with) all the others' beat;
+# it is still ours until that commits, and the next beat is two before its lease ends.
 BEAT = text("""
-update jobs j set lease_until = now() + make_interval(secs => :lease_s)
-from jsonb_to_recordset(cast(:held as jsonb)) as f(id uuid, token uuid)
-where j.id = f.id and j.token = f.token and j.state = 'running'
-returning j.id, j.cancel_requested_at is not null as cancelled
+with f as materialized (
+    select * from jsonb_to_recordset(cast(:held as jsonb)) as f(id uuid, token uuid)
+), free as materialized (
+    select j.id from jobs j join f on j.id = f.id and j.token = f.token where j.state = 'running'
+    for update of j skip locked
+), beaten as (
+    update jobs j set lease_until = now() + make_interval(secs => :lease_s) from free where j.id = free.id
+)
+select j.id, j.cancel_requested_at is not null as cancelled
+from jobs j join f on j.id = f.id and j.token = f.token where j.state = 'running'
 """)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from sqlalchemy import exc
@@ -12,6 +13,8 @@ from jobs.store.session import Database, StoreUnavailable
 Row = TypeVar("Row")
 Ack = TypeVar("Ack")
 MOST_ROWS = 500
+BAD_ROW = (exc.StatementError, ValueError, TypeError)
+"""What a row's own data can raise: in Postgres, in the driver, or on the way into JSON."""
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -60,10 +63,11 @@ class Flush(Generic[Row, Ack]):
             self._free -= 1
             task = asyncio.get_running_loop().create_task(self._flush(group))
             self._tasks.add(task)
-            task.add_done_callback(self._after)
+            task.add_done_callback(partial(self._after, group))
 
-    def _after(self, task: asyncio.Task[None]) -> None:
+    def _after(self, group: list[tuple[Row, asyncio.Future[bool]]], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        _leave_nobody_waiting(group, task)
         self._free += 1
         if self._waiting and self._timer is None:
             self._start()
@@ -71,7 +75,7 @@ class Flush(Generic[Row, Ack]):
     async def _flush(self, group: list[tuple[Row, asyncio.Future[bool]]]) -> None:
         try:
             counted = await self._patiently([row for row, _ in group])
-        except exc.DBAPIError:
+        except BAD_ROW:
             await self._one_by_one(group)
             return
         except StoreUnavailable as error:
@@ -86,7 +90,7 @@ class Flush(Generic[Row, Ack]):
         for row, done in group:
             try:
                 counted = await self._patiently([row])
-            except (exc.DBAPIError, StoreUnavailable) as error:
+            except (*BAD_ROW, StoreUnavailable) as error:
                 _refuse(done, error)
             else:
                 if not done.done():
@@ -102,6 +106,18 @@ class Flush(Generic[Row, Ack]):
                 await asyncio.sleep(pause_s)
         async with self._database.statement() as connection:
             return await self._write(connection, rows)
+
+
+def _leave_nobody_waiting(group: list[tuple[Row, asyncio.Future[bool]]], task: asyncio.Task[None]) -> None:
+    """A flush that was cancelled or broke on a defect has answered nobody: its callers must hear of it."""
+    if task.cancelled():
+        for _, done in group:
+            done.cancel()
+        return
+    defect = task.exception()
+    for _, done in group:
+        if isinstance(defect, Exception):
+            _refuse(done, defect)
 
 
 def _refuse(done: asyncio.Future[bool], error: Exception) -> None:

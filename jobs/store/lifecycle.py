@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from jobs.chat import ChatRequest
-from jobs.failures import FailureKind
+from jobs.chat import ChatRequest, InvalidRequest
+from jobs.failures import Failure, FailureKind
 from jobs.job import Job, PastAttempt
 from jobs.lanes import Lane
 from jobs.policy import Intent
@@ -45,6 +45,7 @@ from attempts where job_id = any(:ids) and outcome is not null order by id
 """)
 
 # An attempt row exists only while the token holds and nobody asked to cancel: the fence stands before the spending.
+# Said twice (the commit was made, its acknowledgement lost) it is written once and answered twice.
 OPEN = text("""
 insert into attempts (id, job_id, tenant_id, token, deployment, model, provider, task, tier, sandbox,
     cost_bound_usd, price_version)
@@ -53,11 +54,15 @@ select f.id, f.job_id, j.tenant_id, f.token, f.deployment, f.model, f.provider, 
 from jsonb_to_recordset(cast(:rows as jsonb)) as f(id uuid, job_id uuid, token uuid, deployment text, model text,
     provider text, task text, tier smallint, sandbox boolean, cost_bound_usd numeric, price_version text)
 join jobs j on j.id = f.job_id and j.token = f.token and j.state = 'running' and j.cancel_requested_at is null
+on conflict (id) do update set token = excluded.token where attempts.token = excluded.token
+    and attempts.outcome is null
 returning id
 """)
 
 # running -> succeeded | failed | cancelled | expired | queued, and the attempt's bill, in one transaction.
-# The attempt is booked by its own id even when the job has moved on; then an answer is `orphaned`, never `accepted`.
+# The attempt is booked by its own id even when the job has moved on; then an answer is `orphaned`, never `accepted`,
+# and not stored: nobody will hand it out, and its job may have been erased. Id and token together say whose row is
+# whose: one process may hold a stale and a fresh claim of one job in the same flush.
 SETTLE = text("""
 with f as materialized (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as f(
@@ -76,15 +81,16 @@ with f as materialized (
         run_at = case when f.state = 'queued' then now() + make_interval(secs => f.delay_s) else j.run_at end,
         deaths = case when f.state = 'queued' then 0 else j.deaths end
     from f where f.state is not null and j.id = f.job_id and j.token = f.token and j.state = 'running'
-    returning j.id
+    returning j.id, f.token
 ), held as (
-    select j.id from jobs j join f on j.id = f.job_id and j.token = f.token
+    select j.id, j.token from jobs j join f on j.id = f.job_id and j.token = f.token
     where f.state is null and j.state = 'running'
 ), mine as (
-    select id from won union all select id from held
+    select id, token from won union all select id, token from held
 ), closed as (
     update attempts a set
-        outcome = case when f.outcome in ('accepted', 'rejected') and f.job_id not in (select id from mine)
+        outcome = case when f.outcome in ('accepted', 'rejected')
+                and (f.job_id, f.token) not in (select id, token from mine)
             then 'orphaned' else f.outcome end,
         closed_at = clock_timestamp(), failure = f.failure, status = f.status, finish_reason = f.finish_reason,
         confidence = f.confidence, input_tokens = f.input_tokens, output_tokens = f.output_tokens,
@@ -93,11 +99,14 @@ with f as materialized (
         and (a.outcome is null or a.outcome = 'unknown')
     returning a.id
 ), kept as (
-    insert into payloads (id, body) select f.attempt_id, decode(f.body, 'base64') from f where f.body is not null
+    insert into payloads (id, body) select f.attempt_id, decode(f.body, 'base64') from f
+    where f.body is not null and (f.job_id, f.token) in (select id, token from mine)
     on conflict do nothing
 )
 select id from mine
 """)
+
+UNREADABLE = Failure(FailureKind.INTERNAL, "its request is not in the record any more, or can't be read")
 
 
 async def claim_rung(connection: AsyncConnection, ids: Sequence[uuid.UUID], *, lease_s: float) -> list[Job]:
@@ -132,7 +141,10 @@ async def settle(connection: AsyncConnection, moves: list[Move]) -> set[uuid.UUI
 
 
 async def _complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Job]:
-    """Fetch the requests of claimed rows, and for those claimed before their closed attempts."""
+    """Fetch the requests of claimed rows, and for those claimed before their closed attempts.
+
+    A row whose request is gone or unreadable fails alone: raising here would leave its neighbours to their leases.
+    """
     if not rows:
         return []
     ids = [row.id for row in rows]
@@ -143,7 +155,16 @@ async def _complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> li
     if again:
         for attempt in await connection.execute(PAST, {"ids": again}):
             past.setdefault(attempt.job_id, []).append(_past(attempt))
-    return [_job(row, raw.get(row.id, b""), tuple(past.get(row.id, ()))) for row in rows]
+    jobs: list[Job] = []
+    unreadable: list[Move] = []
+    for row in rows:
+        try:
+            jobs.append(_job(row, raw[row.id], tuple(past.get(row.id, ()))))
+        except (KeyError, InvalidRequest, msgspec.ValidationError):
+            unreadable.append(Move.fail(row.id, row.token, UNREADABLE, None))
+    if unreadable:
+        await settle(connection, unreadable)
+    return jobs
 
 
 def _job(row: Row[Any], raw: bytes, past: tuple[PastAttempt, ...]) -> Job:

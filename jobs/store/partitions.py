@@ -3,13 +3,19 @@
 import datetime as dt
 from collections.abc import Iterator
 
-from sqlalchemy import text
+from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs import ids
 
 DAYS_AHEAD = 14
 MONTHS_AHEAD = 3
+_LOCK = 7262
+"""Advisory: two dispatchers that begin together must not make one partition twice."""
+
+ALIVE = text("""
+select id from jobs where state in ('queued', 'running') and id < cast(:bound as uuid) order by id limit 1
+""")
 
 
 def spans(today: dt.date) -> Iterator[tuple[str, str, dt.date, dt.date]]:
@@ -39,7 +45,12 @@ def statements(today: dt.date) -> list[tuple[str, str]]:
 
 
 async def make_ahead(connection: AsyncConnection, today: dt.date) -> int:
-    """Create what is missing; returns how many. Rows outside every partition are in `*_default` and stay there."""
+    """Create what is missing; returns how many. Rows outside every partition are in `*_default` and stay there.
+
+    A span that has rows in `*_default` already (nobody made partitions for a while) can't get its own any more: it
+    is left to the default, so that the ones after it are made. Wants a transaction.
+    """
+    await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     existing = set(
         (
             await connection.execute(text("select relname from pg_class where relkind = 'r' and relispartition"))
@@ -47,14 +58,26 @@ async def make_ahead(connection: AsyncConnection, today: dt.date) -> int:
     )
     made = 0
     for name, statement in statements(today):
-        if name not in existing:
-            await connection.execute(text(statement))
-            made += 1
+        if name in existing:
+            continue
+        try:
+            async with connection.begin_nested():
+                await connection.execute(text(statement))
+        except exc.IntegrityError:
+            continue
+        made += 1
     return made
 
 
 async def drop_payloads_before(connection: AsyncConnection, day: dt.date) -> list[str]:
-    """Drop the days of payloads that lie wholly before `day`, and mark their jobs purged. Returns their names."""
+    """Drop the days of payloads that lie wholly before `day`, and mark their jobs purged. Returns their names.
+
+    A day with the prompt of a job that still waits or runs is kept with all after it: a 202 is never lost.
+    """
+    alive = (await connection.execute(ALIVE, {"bound": bound(day)})).scalar_one_or_none()
+    if alive is not None:
+        day = min(day, ids.moment_of(alive).date())
+    await connection.execute(text("delete from payloads_default where id < cast(:bound as uuid)"), {"bound": bound(day)})
     names = (
         await connection.execute(
             text(

@@ -7,6 +7,8 @@ import psycopg
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+Connection = AsyncConnection
+"""What the record's functions take; named here so that nobody else needs to know SQLAlchemy."""
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000
@@ -14,7 +16,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 
 
 class StoreUnavailable(ConnectionError):
-    """Postgres can't be reached or went away; nothing was recorded, try again."""
+    """Postgres can't be reached, went away or gave up waiting; nothing was recorded, try again."""
 
 
 class Database:
@@ -79,14 +81,18 @@ class unavailable:  # noqa: N801 -- reads as a clause: `with unavailable():`
             raise StoreUnavailable("no connection to Postgres became free in time") from error
 
 
+# Connection trouble, a shutdown, too many connections, a statement or lock time-out, a lost deadlock.
+_PASSING = ("08", "57P", "53300", "57014", "55P03", "40P01")
+
+
 def _is_away(error: BaseException | None) -> bool:
-    """A connection problem (class 08), a shutdown (57P), too many connections (53300): not a fault of the query."""
+    """Not a fault of the query, so it may be said again: see `_PASSING`."""
     if not isinstance(error, psycopg.Error):
         return False
     state = error.sqlstate
     if state is None:
         return isinstance(error, psycopg.OperationalError)
-    return state.startswith(("08", "57P")) or state == "53300"
+    return state.startswith(_PASSING)
 
 
 def sqlalchemy_url(url: str) -> str:

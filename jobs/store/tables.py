@@ -67,7 +67,7 @@ jobs = sa.Table(
     sa.Column("released_at", _TIME),
     sa.Column("token", sa.Uuid),
     sa.Column("lease_until", _TIME),
-    sa.Column("claims", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
     sa.Column("deaths", sa.SmallInteger, nullable=False, server_default="0"),
     sa.Column("cancel_requested_at", _TIME),
     sa.Column("started_at", _TIME),

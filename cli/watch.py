@@ -1,0 +1,66 @@
+"""Watches a batch to its end: a bar with done, running, jobs/s, cost so far and ETA."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from cli.client import Client
+
+LOOK_S = 0.5
+RATE_WINDOW_S = 5.0
+TERMINAL = ("succeeded", "failed", "cancelled", "expired")
+Look = Callable[[int, int], None]
+"""Called at every look with the jobs done and the total."""
+
+
+def done_in(batch: dict[str, Any]) -> int:
+    """Jobs of a batch that have ended, whatever the end."""
+    return sum(int(batch["counts"].get(state, 0)) for state in TERMINAL)
+
+
+def watch(client: Client, batch_id: str, console: Console, look: Look | None = None) -> dict[str, Any]:
+    """Poll the batch until every job has ended; returns its last view. Raises YardError."""
+    columns = (
+        SpinnerColumn(),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[running]} running"),
+        TextColumn("[cyan]{task.fields[rate]:.0f} jobs/s"),
+        TextColumn("[green]${task.fields[cost]}"),
+        TextColumn("{task.fields[eta]}"),
+    )
+    seen: deque[tuple[float, int]] = deque()
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=None, running=0, rate=0.0, cost="0", eta="")
+        while True:
+            batch = client.get(f"/v1/batches/{batch_id}")
+            done, total = done_in(batch), int(batch["total"])
+            rate = _rate(seen, done)
+            bar.update(
+                task,
+                total=total,
+                completed=done,
+                running=batch["counts"].get("running", 0),
+                rate=rate,
+                cost=f"{float(batch['cost_usd'] or 0):.4f}",
+                eta=f"{(total - done) / rate:.0f} s left" if rate and done < total else "",
+            )
+            if look is not None:
+                look(done, total)
+            if done >= total:
+                return batch
+            time.sleep(LOOK_S)
+
+
+def _rate(seen: deque[tuple[float, int]], done: int) -> float:
+    """Jobs per second over the last few seconds."""
+    now = time.monotonic()
+    seen.append((now, done))
+    while now - seen[0][0] > RATE_WINDOW_S:
+        seen.popleft()
+    (then, before) = seen[0]
+    return (done - before) / (now - then) if now > then else 0.0

@@ -1,0 +1,96 @@
+"""The ledger as its owner reads it: pages of attempts, and sums of their rows by model, provider, task or day."""
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs import ids
+
+GROUPS: dict[str, str] = {
+    "model": "a.model",
+    "provider": "a.provider",
+    "deployment": "a.deployment",
+    "task": "a.task",
+    "day": "to_char(a.opened_at at time zone 'UTC', 'YYYY-MM-DD')",
+}
+"""What usage can be grouped by, and the expression of each."""
+
+_FILTERS = {
+    "job_id": "and a.job_id = :job_id",
+    "batch_id": "and a.job_id in (select id from jobs where batch_id = :batch_id and tenant_id = :tenant_id)",
+    "since": "and a.id >= :since",
+    "until": "and a.id < :until",
+    "outcome": "and a.outcome = :outcome",
+    "model": "and a.model = :model",
+    "provider": "and a.provider = :provider",
+    "task": "and a.task = :task",
+    "after": "and a.id < :after",
+}
+_PAGE = """
+select a.id, a.job_id, a.deployment, a.model, a.provider, a.task, a.tier, a.sandbox, a.opened_at, a.closed_at,
+    a.outcome, a.failure, a.status, a.finish_reason, a.confidence, a.input_tokens, a.output_tokens, a.cost_usd,
+    a.cost_bound_usd, a.cost_basis, a.price_version, a.first_token_ms, a.total_ms
+from attempts a where a.tenant_id = :tenant_id {filters} order by a.id desc limit :limit
+"""
+# A call that never left costs nothing; every other one without an amount is counted as unknown, not as 0.
+_USAGE = """
+select {columns} count(*) as calls, count(distinct a.job_id) as jobs,
+    count(*) filter (where a.outcome = 'accepted') as accepted,
+    sum(a.input_tokens) as input_tokens, sum(a.output_tokens) as output_tokens,
+    sum(a.cost_usd) as cost_usd,
+    count(*) filter (where a.cost_usd is null and a.outcome is distinct from 'not_sent') as unknown_cost,
+    sum(coalesce(a.cost_usd, a.cost_bound_usd)) as cost_bound_usd,
+    percentile_cont(0.5) within group (order by a.total_ms) as latency_p50_ms,
+    percentile_cont(0.95) within group (order by a.total_ms) as latency_p95_ms
+from attempts a where a.tenant_id = :tenant_id {filters} {group_by} {order_by} limit 10000
+"""
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which attempts are meant; None does not narrow. Times are those of the attempts' ids: when they were opened."""
+
+    job_id: uuid.UUID | None = None
+    batch_id: uuid.UUID | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    outcome: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    task: str | None = None
+    after: uuid.UUID | None = None
+
+
+async def page(connection: AsyncConnection, tenant_id: uuid.UUID, where: Filter, limit: int) -> Sequence[Row[Any]]:
+    """Up to `limit` attempts, newest first."""
+    filters, values = _narrow(where)
+    statement = text(_PAGE.format(filters=filters))
+    return (await connection.execute(statement, values | {"tenant_id": tenant_id, "limit": limit})).all()
+
+
+async def usage(
+    connection: AsyncConnection, tenant_id: uuid.UUID, where: Filter, group_by: Sequence[str]
+) -> Sequence[Row[Any]]:
+    """Sums by the named groups (keys of GROUPS; none: one row for all), dearest first.
+
+    Latency percentiles are of `total_ms`, first byte sent to last byte read; None where no call has one.
+    """
+    filters, values = _narrow(where)
+    columns = "".join(f"{GROUPS[name]} as {name}, " for name in group_by)
+    grouping = f"group by {', '.join(GROUPS[name] for name in group_by)}" if group_by else ""
+    order = "order by cost_usd desc nulls last, calls desc" if group_by else ""
+    statement = text(_USAGE.format(columns=columns, filters=filters, group_by=grouping, order_by=order))
+    return (await connection.execute(statement, values | {"tenant_id": tenant_id})).all()
+
+
+def _narrow(where: Filter) -> tuple[str, dict[str, Any]]:
+    asked = {name: value for name, value in msgspec.structs.asdict(where).items() if value is not None}
+    filters = " ".join(_FILTERS[name] for name in asked)
+    for name in ("since", "until"):
+        if name in asked:
+            asked[name] = ids.floor_uuid(asked[name])
+    return filters, asked
