@@ -6,7 +6,7 @@ import msgspec
 
 
 class FailureKind(StrEnum):
-    """A class of failure with one remedy (`routing.verdict` holds the remedies)."""
+    """A class of failure with one remedy (`routing.standing.REMEDIES`)."""
 
     # The call: the road or the provider.
     UNREACHABLE = "unreachable"

@@ -1,7 +1,7 @@
 """Policy and intent: what a job may cost, how sure it must be, and whom to ask in which order."""
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -20,7 +20,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Models (`maker/name`) or deployments (`maker/name@provider`), cheapest tier first."""
     choose: Choose = "cheapest"
     """Order inside a tier. Equal candidates share the jobs evenly, by job id."""
-    min_confidence: float | None = None
+    min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     """0..1. An answer below it is rejected and the next tier is asked. None: take any answer."""
     on_unknown_confidence: Literal["escalate", "accept"] = "escalate"
     """What an answer without log-probabilities counts as, when min_confidence is set."""
@@ -30,11 +30,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """When no tier is left: hand out the best answer so far, or fail."""
     on_unknown: Literal["repeat", "skip", "fail"] = "repeat"
     """After a crash cut a call: make it again, go on to the next candidate, or fail."""
-    attempts_per_deployment: int = 2
+    attempts_per_deployment: Annotated[int, msgspec.Meta(ge=1)] = 3
     """Calls to one deployment for one job before it is left alone; being rate limited does not count."""
-    max_attempts: int = 8
+    max_attempts: Annotated[int, msgspec.Meta(ge=1)] = 12
     """Calls for one job over all its life; being rate limited does not count."""
-    timeout_s: float = 120.0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 120.0
     """First byte sent to last byte read, for one call."""
 
 
@@ -50,9 +50,9 @@ class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_cost_usd: Decimal | None = None
     """Ceiling for all attempts together; a call whose upper bound does not fit is not made."""
-    max_latency_ms: int | None = None
+    max_latency_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """First byte sent to last byte read over all steps. It chooses, it does not kill."""
-    min_accuracy: float | None = None
+    min_accuracy: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     """0..1 on the job's task."""
     require: Requirements = Requirements()
     on_infeasible: Literal["wait", "fail", "best_effort"] = "wait"

@@ -110,6 +110,8 @@ class Settings(_Section, frozen=True):
 
     database_url: str = ""
     redis_url: str = ""
+    allow_real_calls: bool = True
+    """False: no call leaves this machine, whatever the providers say. A sandbox yard sets it."""
     api: Api = Api()
     worker: Worker = Worker()
     dispatcher: Dispatcher = Dispatcher()

@@ -72,8 +72,8 @@ def counters(settings: Settings, database: Database) -> FallbackCounters:
 async def build(settings: Settings) -> Parts:
     """Choose the real things. A coroutine, because some of them bind to the loop they are made on."""
     record = Database(settings.database_url, pool_size=4)
-    claims = Database(settings.database_url, pool_size=2, durable=False)
-    transport = Transport(allow_real=True)
+    claims = Database(settings.database_url, pool_size=4, durable=False)
+    transport = Transport(allow_real=settings.allow_real_calls)
     gate = Gate(counters(settings, claims), settings.providers, os.environ.get, time.monotonic, random.random)
     parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
     parts.plan = planner(settings, catalog_of(settings, shipped_catalog()))

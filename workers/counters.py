@@ -91,7 +91,8 @@ def _allowance(limits: KeyLimits, workers: int = 1) -> Allowance:
 class MemoryCounters:
     """Counts in this process: the whole limit if it works alone, else its share of it.
 
-    A share keeps at least one call in flight and one request at once; more workers than a key's concurrency overshoot.
+    Shares are whole calls at the least: a worker may pass its part of a minute by less than one request, and always
+    has one call in flight, so more workers than a key's concurrency overshoot it.
     """
 
     def __init__(self, seed: Seed, clock: Callable[[], float]) -> None:

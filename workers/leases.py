@@ -57,6 +57,10 @@ class Leases:
         """A copy of {job id: token}; safe from any thread (dict.copy is one step under the GIL)."""
         return {job_id: hold.token for job_id, hold in self._holds.copy().items()}
 
+    def running(self) -> set[uuid.UUID]:
+        """Jobs whose end is not being written yet; safe from any thread."""
+        return {job_id for job_id, hold in self._holds.copy().items() if not hold.is_resting}
+
     def stop_reason(self, job_id: uuid.UUID) -> Stop | None:
         """Why this job was told to stop; None if it was not."""
         hold = self._holds.get(job_id)
@@ -130,9 +134,9 @@ class Beater:
         except StoreUnavailable:
             log.warning("beat: Postgres is away; %d leases were not renewed", len(held))
             return
-        lost = held.keys() - kept.keys()
+        lost = (held.keys() - kept.keys()) & self._leases.running()
         if lost:
-            log.warning("beat: %d leases are gone (ended just now, or rescued elsewhere)", len(lost))
+            log.warning("beat: %d jobs were rescued elsewhere; their calls here are left to finish", len(lost))
         cancelled = [job_id for job_id, asked in kept.items() if asked]
         if cancelled:
             self._loop.start(self._cancel(cancelled))

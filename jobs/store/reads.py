@@ -201,6 +201,11 @@ async def batch(connection: AsyncConnection, tenant_id: uuid.UUID, batch_id: uui
     )
 
 
+async def batch_exists(connection: AsyncConnection, tenant_id: uuid.UUID, batch_id: uuid.UUID) -> bool:
+    """Whether this tenant has such a batch."""
+    return (await connection.execute(BATCH, {"id": batch_id, "tenant_id": tenant_id})).one_or_none() is not None
+
+
 async def results(
     database: Database, tenant_id: uuid.UUID, batch_id: uuid.UUID, after: int = -1
 ) -> AsyncIterator[list[ResultRow]]:

@@ -1,5 +1,6 @@
 """Connections to Postgres: one engine a process, with time-outs on everything, and errors translated once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 Connection = AsyncConnection
 """What the record's functions take; named here so that nobody else needs to know SQLAlchemy."""
 CONNECT_TIMEOUT_S = 5
+TURN_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
@@ -47,20 +49,35 @@ class Database:
             },
         )
         self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # The pool hands a freed connection to whoever asks first, not to whoever waits longest: with hundreds of
+        # askers some starved until their time-out. A semaphore is fair, and nobody waits at the pool any more.
+        self._turns = asyncio.Semaphore(pool_size)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed at the end, rolled back by an exception. Raises StoreUnavailable."""
-        with unavailable():
-            async with self.engine.begin() as connection:
-                yield connection
+        async with self._turn(), self.engine.begin() as connection:
+            yield connection
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:
         """A connection that commits each statement by itself: one round trip instead of three."""
-        with unavailable():
-            async with self._single.connect() as connection:
-                yield connection
+        async with self._turn(), self._single.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for a connection, first come first served. Raises StoreUnavailable after TURN_TIMEOUT_S."""
+        try:
+            async with asyncio.timeout(TURN_TIMEOUT_S):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable("no connection to Postgres became free in time") from error
+        try:
+            with unavailable():
+                yield
+        finally:
+            self._turns.release()
 
     async def close(self) -> None:
         """Give all connections back."""

@@ -1,0 +1,116 @@
+"""The OpenAI chat-completions wire: what most providers speak, each with its own accent."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from jobs.chat import Adaptation, Answer, ChatRequest
+from jobs.failures import Failure, FailureKind
+from routing.catalog import Deployment
+from routing.dialects.base import Asking, StreamDecoder, WireReply, WireRequest
+from routing.dialects.openai_errors import classify, classify_in_band, failure, finish_fault
+from routing.dialects.openai_shape import (
+    UNREADABLE,
+    Choice,
+    Completion,
+    Message,
+    is_present,
+    official_finish,
+    read_completion,
+    read_usage,
+    text_of,
+    token_logprobs,
+)
+from routing.dialects.openai_stream import OpenAIStreamDecoder
+
+PATH = "/chat/completions"
+HEADERS = {"content-type": "application/json", "accept": "application/json"}
+STREAM_HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
+LOGPROBS_ADDED = "the policy judges by confidence, which is read from log-probabilities"
+USAGE_ADDED = "the ledger books what the stream reports at its end"
+
+
+class OpenAIDialect:
+    """Implements `routing.dialects.base.Dialect`; it has no state, so one serves all calls.
+
+    >>> OpenAIDialect().key_headers("sk-1")
+    {'authorization': 'Bearer sk-1'}
+    """
+
+    def key_headers(self, key: str) -> Mapping[str, str]:
+        """Headers that authenticate."""
+        return {"authorization": f"Bearer {key}"}
+
+    def encode(self, request: ChatRequest, deployment: Deployment, asking: Asking) -> WireRequest:
+        """The caller's body with the upstream's model name; only top-level fields are replaced, nothing is dropped."""
+        body: dict[str, Any] = {**request.body, "model": deployment.upstream}
+        adaptations: list[Adaptation] = []
+        if asking.needs_logprobs and not request.wants_logprobs:
+            adaptations.append(_set(body, "logprobs", True, LOGPROBS_ADDED))
+        if request.wants_stream:
+            options = body.get("stream_options")
+            options = options if isinstance(options, Mapping) else {}
+            if options.get("include_usage") is not True:
+                adaptations.append(_set(body, "stream_options", {**options, "include_usage": True}, USAGE_ADDED))
+        return WireRequest(
+            path=PATH,
+            headers=STREAM_HEADERS if request.wants_stream else HEADERS,
+            body=msgspec.json.encode(body),
+            is_stream=request.wants_stream,
+            adaptations=tuple(adaptations),
+        )
+
+    def decode(self, reply: WireReply) -> Answer | Failure:
+        """A whole reply of any status; never raises for what a provider may send."""
+        if reply.status != 200:
+            return classify(reply)
+        try:
+            completion = read_completion(reply.body)
+        except UNREADABLE:
+            return classify(reply)  # an error in a shape of its own, or malformed
+        return answer_of(completion, reply.body)
+
+    def decode_stream(self) -> StreamDecoder:
+        """A fresh decoder for one streamed call whose status was 200."""
+        return OpenAIStreamDecoder(self.decode)
+
+    def classify(self, reply: WireReply) -> Failure:
+        """The failure that an error reply means, by status and code, never by prose."""
+        return classify(reply)
+
+
+def answer_of(completion: Completion, body: bytes) -> Answer | Failure:
+    """Judge a completion by its shape. `body` is handed out as it is: the provider's bytes."""
+    if completion.error is not None:
+        return classify_in_band(completion.error)
+    if not completion.choices:
+        return failure(FailureKind.MALFORMED, "no_choices")
+    broken = next((fault for choice in completion.choices if (fault := _fault(choice)) is not None), None)
+    if broken is not None:
+        return broken
+    first = completion.choices[0]
+    message = first.message or Message()
+    return Answer(
+        body=body,
+        text=text_of(message.content),
+        finish_reason=official_finish(first.finish_reason or ""),
+        usage=read_usage(completion.usage),
+        logprobs=token_logprobs(first.logprobs),
+        has_tool_calls=bool(message.tool_calls) or is_present(message.function_call),
+        has_refusal=bool(message.refusal),
+    )
+
+
+def _fault(choice: Choice) -> Failure | None:
+    if choice.error is not None:
+        return classify_in_band(choice.error)
+    if choice.message is None:
+        return failure(FailureKind.MALFORMED, "no_message")
+    return finish_fault(choice.finish_reason)
+
+
+def _set(body: dict[str, Any], field: str, value: Any, reason: str) -> Adaptation:
+    action = "added" if body.get(field) is None else "changed"
+    body[field] = value
+    return Adaptation(field=field, action=action, reason=reason)

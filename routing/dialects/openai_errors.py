@@ -1,0 +1,184 @@
+"""What an error in OpenAI's shape means: one table by (status, code), one by code, one by status. Never by prose.
+
+The shapes really sent: `{"error": {"message", "type", "param", "code"}}`, the same in a list (Google),
+`{"error": "text"}`, `{"object": "error", "code": 400}` (vLLM), an HTML page from a proxy, nothing at all.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from jobs.failures import Failure, FailureKind
+from routing.dialects.base import WireReply
+from routing.dialects.openai_shape import UNREADABLE
+from routing.dialects.retry_after import limit_reset_s, retry_after_s
+
+BY_STATUS_AND_CODE: dict[tuple[int, str], FailureKind] = {
+    # Groq: this one request is larger than a whole minute's tokens. Waiting does not shrink it.
+    (413, "rate_limit_exceeded"): FailureKind.BAD_REQUEST,
+    (413, "tokens"): FailureKind.BAD_REQUEST,
+}
+BY_CODE: dict[str, FailureKind] = {
+    "insufficient_quota": FailureKind.NO_CREDIT,
+    "billing_hard_limit_reached": FailureKind.NO_CREDIT,
+    "billing_not_active": FailureKind.NO_CREDIT,
+    "enforced_spend_limit_reached": FailureKind.NO_CREDIT,
+    "insufficient_credits": FailureKind.NO_CREDIT,
+    "insufficient_balance": FailureKind.NO_CREDIT,
+    "invalid_api_key": FailureKind.BAD_KEY,
+    "account_deactivated": FailureKind.BAD_KEY,
+    "authentication_error": FailureKind.BAD_KEY,
+    "permission_error": FailureKind.BAD_KEY,
+    "unauthenticated": FailureKind.BAD_KEY,
+    "permission_denied": FailureKind.BAD_KEY,
+    "model_not_found": FailureKind.MODEL_NOT_FOUND,
+    "context_length_exceeded": FailureKind.CONTEXT_TOO_LONG,
+    "content_filter": FailureKind.BAD_REQUEST,
+    "content_policy_violation": FailureKind.BAD_REQUEST,
+    "moderation_blocked": FailureKind.BAD_REQUEST,
+    "rate_limit_exceeded": FailureKind.RATE_LIMITED,
+    "rate_limit_error": FailureKind.RATE_LIMITED,
+    "slow_down": FailureKind.RATE_LIMITED,
+    "resource_exhausted": FailureKind.RATE_LIMITED,
+    "server_is_overloaded": FailureKind.OVERLOADED,
+    "overloaded_error": FailureKind.OVERLOADED,
+    "engine_overloaded": FailureKind.OVERLOADED,
+    "unavailable": FailureKind.OVERLOADED,
+}
+BY_STATUS: dict[int, FailureKind] = {
+    400: FailureKind.BAD_REQUEST,
+    401: FailureKind.BAD_KEY,
+    402: FailureKind.NO_CREDIT,
+    403: FailureKind.BAD_KEY,
+    404: FailureKind.MODEL_NOT_FOUND,
+    408: FailureKind.TRANSIENT,
+    409: FailureKind.TRANSIENT,
+    410: FailureKind.MODEL_NOT_FOUND,
+    413: FailureKind.BAD_REQUEST,
+    422: FailureKind.BAD_REQUEST,
+    425: FailureKind.TRANSIENT,
+    429: FailureKind.RATE_LIMITED,
+    498: FailureKind.OVERLOADED,  # Groq: flex capacity exceeded
+    529: FailureKind.OVERLOADED,
+}
+BROKEN_FINISH: dict[str, FailureKind] = {
+    "error": FailureKind.TRANSIENT,  # OpenRouter: the provider behind it broke off
+    "insufficient_system_resource": FailureKind.OVERLOADED,  # DeepSeek: cut for lack of capacity
+}
+"""Finish reasons that say the answer did not finish."""
+BY_TYPE: dict[str, FailureKind] = {
+    # Too broad to outvote a status (OpenAI's 401, 404 and 400 all say invalid_request_error): for errors without one.
+    "invalid_request_error": FailureKind.BAD_REQUEST,
+    "bad_request_error": FailureKind.BAD_REQUEST,
+    "not_found_error": FailureKind.MODEL_NOT_FOUND,
+}
+SENTENCES: dict[FailureKind, str] = {
+    FailureKind.TRANSIENT: "The provider failed; the same call may succeed later",
+    FailureKind.OVERLOADED: "The provider is overloaded",
+    FailureKind.RATE_LIMITED: "The provider limits the rate of this key",
+    FailureKind.NO_CREDIT: "The account at the provider is out of money",
+    FailureKind.BAD_KEY: "The provider refused the key or what it may do",
+    FailureKind.MODEL_NOT_FOUND: "The provider does not serve this model under this name",
+    FailureKind.BAD_REQUEST: "The provider refused the request",
+    FailureKind.CONTEXT_TOO_LONG: "The prompt does not fit the model's window",
+    FailureKind.MALFORMED: "The reply is not a chat completion",
+    FailureKind.TRUNCATED: "The answer ended before its end marker",
+}
+"""Ours, not the provider's: a provider's message may repeat the prompt or a piece of the key."""
+
+_CODE = re.compile(r"(?=.{1,100}\Z)[A-Za-z_.:/-]*(?:[0-9][A-Za-z_.:/-]*){0,4}", re.ASCII)
+"""A code is an identifier with few digits. Anything else may be prose (the prompt) or a key: not to be shown."""
+
+
+class _Error(msgspec.Struct, frozen=True):
+    """What an error body says, as far as it can be trusted to be data."""
+
+    status: int | None = None
+    codes: tuple[str, ...] = ()
+    """Most specific first: code, Google's status word, type."""
+    is_moderation: bool = False
+
+
+def classify(reply: WireReply) -> Failure:
+    """The failure that a reply other than a completion means. Never raises."""
+    error = _parse(reply.body)
+    if reply.status == 200 and error == _Error():
+        return failure(FailureKind.MALFORMED, "not_a_completion")
+    status = error.status if reply.status == 200 and error.status else reply.status
+    return _failure(_kind(status, error), reply.status, error, reply.headers)
+
+
+def classify_in_band(error: Any) -> Failure:
+    """The failure that an `error` object inside a reply of status 200 means (a whole body, a choice or a chunk)."""
+    parsed = _read(error)
+    return _failure(_kind(parsed.status or 200, parsed), 200, parsed, {})
+
+
+def failure(kind: FailureKind, code: str | None = None, status: int | None = 200) -> Failure:
+    """A failure that is told by the shape of the reply alone; `code` names what was wrong with it."""
+    return Failure(kind=kind, message=_sentence(kind, status, code), status=status, code=code)
+
+
+def finish_fault(finish_reason: str | None) -> Failure | None:
+    """The failure that a finish reason means; None when the answer did finish."""
+    if finish_reason is None:
+        return failure(FailureKind.TRUNCATED, "no_finish_reason")
+    kind = BROKEN_FINISH.get(finish_reason)
+    return None if kind is None else failure(kind, finish_reason)
+
+
+def _kind(status: int, error: _Error) -> FailureKind:
+    if error.is_moderation:
+        return FailureKind.BAD_REQUEST  # OpenRouter answers 403 for a flagged prompt; the key is fine
+    for code in error.codes:
+        kind = BY_STATUS_AND_CODE.get((status, code)) or BY_CODE.get(code)
+        if kind is not None:
+            return kind
+    if status in BY_STATUS:
+        return BY_STATUS[status]
+    if status == 200:
+        return next((BY_TYPE[code] for code in error.codes if code in BY_TYPE), FailureKind.TRANSIENT)
+    if status >= 500:
+        return FailureKind.TRANSIENT
+    return FailureKind.BAD_REQUEST if status >= 400 else FailureKind.MALFORMED
+
+
+def _failure(kind: FailureKind, status: int, error: _Error, headers: Mapping[str, str]) -> Failure:
+    wait_s = retry_after_s(headers)
+    if wait_s is None and kind is FailureKind.RATE_LIMITED:
+        wait_s = limit_reset_s(headers)
+    code = error.codes[0] if error.codes else None
+    if code is None and error.status is not None:
+        code = str(error.status)
+    return Failure(kind, _sentence(kind, status, code), status=status, code=code, retry_after_s=wait_s)
+
+
+def _sentence(kind: FailureKind, status: int | None, code: str | None) -> str:
+    facts = " ".join(str(fact) for fact in (status, code) if fact is not None)
+    return f"{SENTENCES[kind]} ({facts})." if facts else f"{SENTENCES[kind]}."
+
+
+def _parse(body: bytes) -> _Error:
+    try:
+        parsed = msgspec.json.decode(body)
+    except UNREADABLE:
+        return _Error()
+    if isinstance(parsed, list) and parsed:
+        parsed = parsed[0]
+    if isinstance(parsed, Mapping) and "error" in parsed:
+        parsed = parsed["error"]
+    return _read(parsed)
+
+
+def _read(error: Any) -> _Error:
+    if not isinstance(error, Mapping):
+        return _Error()
+    number = error.get("code")
+    is_status = isinstance(number, int) and not isinstance(number, bool) and 400 <= number < 600
+    words = [error.get(name) for name in ("code", "status", "type")]
+    codes = tuple(word.lower() for word in words if isinstance(word, str) and _CODE.fullmatch(word))
+    metadata = error.get("metadata")
+    is_moderation = isinstance(metadata, Mapping) and "flagged_input" in metadata
+    return _Error(number if is_status else None, codes, is_moderation)

@@ -1,0 +1,227 @@
+"""Who can carry a job, at what cost, and who cannot: one reason per deployment, from one table of checks."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from jobs.chat import ChatRequest, Usage
+from jobs.policy import Intent, Policy
+from routing.catalog import Catalog, Deployment, Model
+from routing.tokens import InputEstimate, estimate
+
+AUTO = "auto"
+"""The policy that ships and that a request without a model means; it alone never mixes sandbox with real."""
+
+OUTPUT_TOKENS = 4096
+"""Bound of an answer when neither the caller nor the catalogue names one."""
+EXPECTED_OUTPUT_TOKENS = 256
+"""What an answer is expected to take when its bound is above that: a guess until there are measurements."""
+
+
+class Reason(StrEnum):
+    """Why a deployment cannot carry a job. The order is how near it came: the last checks first."""
+
+    OVER_BUDGET = "over_budget"
+    """The upper bound of one call is above the intent's max_cost_usd."""
+    UNKNOWN_PRICE = "unknown_price"
+    """The intent has a budget and nobody knows what this deployment costs."""
+    NO_LOGPROBS = "no_logprobs"
+    """The policy judges by confidence, and this model is known to give none: its answer would be thrown away."""
+    CONTEXT_WINDOW = "context_window"
+    """Prompt and asked-for output do not fit the model's window."""
+    OUTPUT_LIMIT = "output_limit"
+    """More output is asked for than the model gives."""
+    ACCURACY_UNKNOWN = "accuracy_unknown"
+    """The intent has a min_accuracy, and this deployment was never measured on the task."""
+    NO_TOOLS = "no_tools"
+    NO_VISION = "no_vision"
+    REGION = "region"
+    """Not in the required region, or its region is unknown."""
+    ZERO_RETENTION = "zero_retention"
+    """Keeps prompts, or nobody knows whether it does."""
+    SANDBOX_MIXED = "sandbox_mixed"
+    """`auto` takes no sandbox while a real provider is on."""
+    PROVIDER_OFF = "provider_off"
+    """No key for its provider, or the provider is not configured."""
+    UNKNOWN_MODEL = "unknown_model"
+    """The policy names something that the catalogue does not serve."""
+
+
+NOTHING = Decimal(0)
+NEARNESS: dict[Reason, int] = {reason: rank for rank, reason in enumerate(Reason)}
+
+CONSTRAINT: dict[Reason, str] = {
+    **{reason: reason.value for reason in Reason},
+    Reason.OVER_BUDGET: "max_cost_usd",
+    Reason.UNKNOWN_PRICE: "max_cost_usd",
+    Reason.ACCURACY_UNKNOWN: "min_accuracy",
+}
+"""What the receipt calls the constraint behind a reason."""
+
+
+class Option(msgspec.Struct, frozen=True):
+    """A deployment in its place in a policy, with what does not depend on the job."""
+
+    id: str
+    deployment: Deployment
+    model: Model
+    tier: int
+    rank: int
+    """Place of the policy's entry inside the tier; the deployments behind one entry share it."""
+    fault: Reason | None = None
+    """Keeps it out of every job of this policy."""
+
+
+class Lineup(msgspec.Struct, frozen=True):
+    """A policy laid over a catalogue: what it names, once each, at its first place."""
+
+    options: tuple[Option, ...]
+    missing: tuple[str, ...]
+    """Names in the policy that the catalogue does not serve."""
+
+
+def lineup(policy: Policy, catalog: Catalog, enabled: frozenset[str]) -> Lineup:
+    """Everything about a policy that does not depend on a job. `enabled` names the providers that are on."""
+    found: dict[str, Option] = {}
+    missing: list[str] = []
+    for tier, names in enumerate(policy.tiers):
+        for rank, name in enumerate(names):
+            served = catalog.candidates(name)
+            if not served:
+                missing.append(name)
+            for deployment in served:
+                fault = None if deployment.provider in enabled else Reason.PROVIDER_OFF
+                option = Option(deployment.id, deployment, catalog.models[deployment.model], tier, rank, fault)
+                found.setdefault(option.id, option)
+    options = tuple(found.values())
+    if policy.name == AUTO and any(option.fault is None and not option.deployment.is_sandbox for option in options):
+        options = tuple(map(_without_sandbox, options))
+    return Lineup(options, tuple(missing))
+
+
+def _without_sandbox(option: Option) -> Option:
+    if option.fault is None and option.deployment.is_sandbox:
+        return msgspec.structs.replace(option, fault=Reason.SANDBOX_MIXED)
+    return option
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What a job asks of whoever carries it; worked out once, checked against every option."""
+
+    input: InputEstimate
+    max_output_tokens: int | None
+    """The caller's cap for one answer."""
+    choices: int
+    has_tools: bool
+    intent: Intent
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One deployment that can carry the job. Amounts are for a single call; None is an unknown price."""
+
+    deployment: Deployment
+    tier: int
+    expected_usd: Decimal | None
+    bound_usd: Decimal | None
+    """The call costs no more: input bound and output bound at the catalogue's price."""
+    input_tokens: int
+    """Estimate, see `routing.tokens`."""
+    output_tokens_bound: int
+    """Most output tokens of all choices together."""
+    context_tokens: int | None = None
+    """The model's window; None when unknown."""
+
+    @property
+    def id(self) -> str:
+        """The deployment's id; it names the step, for a plan holds each deployment once."""
+        return self.deployment.id
+
+
+def needs_of(request: ChatRequest, intent: Intent) -> Needs:
+    """Read a request once. Never raises."""
+    body = request.body
+    return Needs(
+        input=estimate(request),
+        max_output_tokens=request.max_output_tokens,
+        choices=request.choices,
+        has_tools=bool(body.get("tools") or body.get("functions")),
+        intent=intent,
+    )
+
+
+def _is_too_long(option: Option, needs: Needs) -> bool:
+    window = option.model.context_tokens
+    return window is not None and needs.input.tokens + (needs.max_output_tokens or 1) > window
+
+
+def _wants_more_output(option: Option, needs: Needs) -> bool:
+    limit, wanted = option.model.max_output_tokens, needs.max_output_tokens
+    return limit is not None and wanted is not None and wanted > limit
+
+
+def _is_elsewhere(option: Option, needs: Needs) -> bool:
+    region = needs.intent.require.region
+    return region is not None and option.deployment.region != region
+
+
+def _keeps_prompts(option: Option, needs: Needs) -> bool:
+    return needs.intent.require.zero_retention is True and option.deployment.zero_retention is not True
+
+
+CHECKS: tuple[tuple[Reason, Callable[[Option, Needs], bool]], ...] = (
+    (Reason.ZERO_RETENTION, _keeps_prompts),
+    (Reason.REGION, _is_elsewhere),
+    (Reason.NO_VISION, lambda option, needs: needs.input.has_images and option.model.has_vision is False),
+    (Reason.NO_TOOLS, lambda option, needs: needs.has_tools and option.model.has_tools is False),
+    # No scores yet in this release: an unknown accuracy does not count as met.
+    (Reason.ACCURACY_UNKNOWN, lambda _, needs: needs.intent.min_accuracy is not None),
+    (Reason.OUTPUT_LIMIT, _wants_more_output),
+    (Reason.CONTEXT_WINDOW, _is_too_long),
+    (
+        Reason.UNKNOWN_PRICE,
+        lambda option, needs: needs.intent.max_cost_usd is not None and option.deployment.price is None,
+    ),
+)
+"""In the order of asking; the first that holds is the reason. What a model is not known to lack, it may have."""
+
+
+def fault_of(option: Option, needs: Needs) -> Reason | None:
+    """The first reason why this option cannot carry the job, its cost and confidence aside; None when it can."""
+    if option.fault is not None:
+        return option.fault
+    for reason, holds in CHECKS:
+        if holds(option, needs):
+            return reason
+    return None
+
+
+def distance(reason: Reason, option: Option | None = None, bound_usd: Decimal | None = None) -> tuple[int, Decimal]:
+    """Sorts the excluded by how near they came: the smallest overspend, the widest window first."""
+    amount = bound_usd or NOTHING
+    if option is not None and reason is Reason.CONTEXT_WINDOW:
+        amount = Decimal(-(option.model.context_tokens or 0))
+    elif option is not None and reason is Reason.OUTPUT_LIMIT:
+        amount = Decimal(-(option.model.max_output_tokens or 0))
+    return NEARNESS[reason], amount
+
+
+def step_of(option: Option, needs: Needs) -> Step:
+    """One call to this option, with what it is expected to cost and what it can cost at most."""
+    longest = needs.max_output_tokens or option.model.max_output_tokens or OUTPUT_TOKENS
+    expected_usd = bound_usd = None
+    price = option.deployment.price
+    if price is not None:
+        expected = min(longest, EXPECTED_OUTPUT_TOKENS)
+        expected_usd = price.of(Usage(needs.input.tokens, expected * needs.choices))
+        bound_usd = price.of(Usage(needs.input.bound_tokens, longest * needs.choices))
+    return Step(
+        deployment=option.deployment,
+        tier=option.tier,
+        expected_usd=expected_usd,
+        bound_usd=bound_usd,
+        input_tokens=needs.input.tokens,
+        output_tokens_bound=longest * needs.choices,
+        context_tokens=option.model.context_tokens,
+    )

@@ -1,0 +1,196 @@
+"""Plans a job: which deployments to ask, in which order, at what cost, and a receipt that says why."""
+
+import difflib
+import hashlib
+import uuid
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from jobs.chat import ChatRequest
+from jobs.failures import Failure, FailureKind
+from jobs.policy import Intent, Policy
+from jobs.receipt import Receipt
+from routing.catalog import Catalog
+from routing.eligibility import (
+    AUTO,
+    NOTHING,
+    Lineup,
+    Needs,
+    Option,
+    Reason,
+    Step,
+    distance,
+    fault_of,
+    lineup,
+    needs_of,
+    step_of,
+)
+from routing.waybill import Ruled, complaint, receipt
+
+__all__ = ["Plan", "Step", "UnknownName", "Yard", "feasible", "plan", "policy_for", "rendezvous"]
+
+LONGEST_NAME = 100
+"""Names are cut to this in messages, and before the nearest known one is looked for."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Steps tier by tier, inside a tier in the order of choice. Made again at each claim, the same each time."""
+
+    policy: Policy
+    intent: Intent
+    steps: tuple[Step, ...]
+    receipt: Receipt
+    complaint: str | None = None
+    """Why there is no step, and what to do about it; None when there is one."""
+
+
+class Yard(msgspec.Struct, frozen=True, eq=False):
+    """What a plan is made from, beside the job: fixed until the settings are read again."""
+
+    catalog: Catalog
+    enabled: frozenset[str]
+    """Names of the providers that are on."""
+    policies_version: str = ""
+    lineups: dict[Policy, Lineup] = {}
+    """Filled by `lineup`: laying a policy over the catalogue costs more than planning a job with it."""
+
+    def lineup(self, policy: Policy) -> Lineup:
+        """The policy laid over the catalogue, worked out once."""
+        known = self.lineups.get(policy)
+        if known is None:
+            known = self.lineups[policy] = lineup(policy, self.catalog, self.enabled)
+        return known
+
+
+class UnknownName(msgspec.Struct, frozen=True):
+    """Neither a policy nor a model nor a deployment is called so."""
+
+    param: str
+    """Where the name stood: `policy` or `request.model`."""
+    message: str
+    """Names the nearest known one and says what to do."""
+
+    @property
+    def failure(self) -> Failure:
+        """The same for a job whose name was known when it was submitted and is no longer."""
+        return Failure(FailureKind.INTENT_INFEASIBLE, self.message)
+
+
+def policy_for(
+    model: str, policy_name: str | None, policies: Mapping[str, Policy], catalog: Catalog
+) -> Policy | UnknownName:
+    """The policy that a job runs under. `policy_name` goes before `model`, the request's own word.
+
+    Either may name a policy, `auto` among them, or a model or a deployment: then it is a policy of one tier with that
+    one entry and that name, so that the name of a job's policy is always enough to find it again.
+    """
+    name = policy_name or model or AUTO
+    policy = policies.get(name)
+    if policy is not None:
+        return policy
+    if name in catalog.models or name in catalog.deployments:
+        return Policy(name=name, tiers=((name,),))
+    param = "policy" if policy_name else "request.model"
+    shown = name[:LONGEST_NAME]
+    near = difflib.get_close_matches(shown, [*policies, *catalog.models, *catalog.deployments], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is."
+    return UnknownName(param, f"{param}: no policy, model or deployment is called {shown!r}; {hint}")
+
+
+def plan(job_id: uuid.UUID, request: ChatRequest, policy: Policy, intent: Intent, yard: Yard) -> Plan:
+    """Who is asked, in which order. Never raises; a plan without steps says in `complaint` and its receipt why.
+
+    Order inside a tier, by `policy.choose`: `cheapest` by the expected cost, unknown last; `ordered` as written;
+    `balanced` by chance alone. Equal candidates (the same cost, or deployments behind one written name) share the jobs
+    evenly, by a hash of job and deployment, so a job meets the same order at each claim. `fastest` and `best` have no
+    measurements yet: they are taken as `ordered`, and the receipt says so.
+    """
+    line = yard.lineup(policy)
+    needs = needs_of(request, intent)
+    able, ruled_out = _judge_options(line.options, policy, needs)
+    steps = _in_order(able, policy, job_id)
+    ruled_out += [Ruled(name, Reason.UNKNOWN_MODEL, distance(Reason.UNKNOWN_MODEL)) for name in line.missing]
+    ruled_out.sort(key=lambda ruled: ruled.distance)
+    return Plan(
+        policy=policy,
+        intent=intent,
+        steps=steps,
+        receipt=receipt(steps, ruled_out, policy, needs, (yard.catalog.version, yard.policies_version)),
+        complaint=None if steps else complaint(ruled_out, policy, intent),
+    )
+
+
+def feasible(plan: Plan) -> Failure | None:
+    """What to answer at submit when nothing can ever carry the job; None when something can."""
+    if plan.complaint is None:
+        return None
+    return Failure(FailureKind.INTENT_INFEASIBLE, plan.complaint)
+
+
+class _Able(NamedTuple):
+    """An option that can carry the job, with its step."""
+
+    option: Option
+    step: Step
+
+
+def _judge_options(options: Iterable[Option], policy: Policy, needs: Needs) -> tuple[list[_Able], list[Ruled]]:
+    able: list[_Able] = []
+    ruled_out: list[Ruled] = []
+    budget_usd = needs.intent.max_cost_usd
+    for option in options:
+        reason = fault_of(option, needs)
+        if reason is not None:
+            ruled_out.append(Ruled(option.id, reason, distance(reason, option)))
+            continue
+        step = step_of(option, needs)
+        if budget_usd is not None and step.bound_usd is not None and step.bound_usd > budget_usd:
+            over = distance(Reason.OVER_BUDGET, option, step.bound_usd)
+            ruled_out.append(Ruled(option.id, Reason.OVER_BUDGET, over))
+        else:
+            able.append(_Able(option, step))
+    if policy.min_confidence is None or policy.on_unknown_confidence == "accept":
+        return able, ruled_out
+    return _with_confidence(able, policy, ruled_out)
+
+
+def _with_confidence(able: list[_Able], policy: Policy, ruled_out: list[Ruled]) -> tuple[list[_Able], list[Ruled]]:
+    """Leave out models known to give no log-probabilities, where their answers could only be thrown away.
+
+    In the last tier that can carry the job an answer is handed out as best effort whatever its confidence, so there
+    they may stay, unless the policy would rather fail.
+    """
+    last = max((one.step.tier for one in able), default=0) if policy.on_exhausted == "best_effort" else None
+    kept: list[_Able] = []
+    for one in able:
+        if one.option.model.has_logprobs is False and one.step.tier != last:
+            ruled_out.append(Ruled(one.option.id, Reason.NO_LOGPROBS, distance(Reason.NO_LOGPROBS)))
+        else:
+            kept.append(one)
+    return kept, ruled_out
+
+
+def _in_order(able: list[_Able], policy: Policy, job_id: uuid.UUID) -> tuple[Step, ...]:
+    if len(able) > 1:
+        by_cost, by_place = policy.choose == "cheapest", policy.choose != "balanced"
+        seed = job_id.bytes
+
+        def preference(one: _Able) -> tuple[int, bool, Decimal | int, bytes]:
+            step, usd = one.step, one.step.expected_usd
+            if by_cost:
+                return step.tier, usd is None, usd or NOTHING, rendezvous(seed, one.option.id)
+            return step.tier, False, one.option.rank if by_place else 0, rendezvous(seed, one.option.id)
+
+        able = sorted(able, key=preference)
+    return tuple(one.step for one in able)
+
+
+def rendezvous(seed: bytes, name: str) -> bytes:
+    """Highest-random-weight hashing (Thaler and Ravishankar, 1998): each name's own draw for this seed.
+
+    When a name comes or goes, only the jobs that it wins change place.
+    """
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), key=seed, digest_size=8).digest()

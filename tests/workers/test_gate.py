@@ -1,0 +1,303 @@
+"""The promises of the gate before every provider call."""
+
+import asyncio
+
+import pytest
+
+from jobs.failures import FailureKind
+from jobs.settings import KeyLimits, Provider, ProviderKey
+from routing.catalog import Deployment
+from routing.limits import Admitted, Refusal, Reservation
+from workers.counters import KeyName, MemoryCounters
+from workers.gate import Entry, Gate
+
+QWEN = Deployment(model="qwen/qwen-2.5-72b", provider="acme", upstream="qwen")
+LLAMA = Deployment(model="meta/llama-3", provider="acme", upstream="llama")
+SECRETS = {"FIRST": "sk-first", "SECOND": "sk-second"}
+BAD = FailureKind.TRANSIENT
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 5_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Counting:
+    """Memory counters that can be held up, and say how often they were asked."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._inner = MemoryCounters(self._unused, clock)
+        self.asked = 0
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+        self.has_begun = asyncio.Event()
+        self.has_settled = asyncio.Event()
+
+    async def _unused(self, provider: str, key_index: int) -> tuple[int, int]:
+        return 0, 0
+
+    async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
+        self.asked += 1
+        self.has_begun.set()
+        await self.is_open.wait()
+        return await self._inner.admit(key, limits, reservation)
+
+    async def settle(self, key: KeyName, limits: KeyLimits, reservation: Reservation, extra_tokens: float) -> None:
+        self.asked += 1
+        await self._inner.settle(key, limits, reservation, extra_tokens)
+        self.has_settled.set()
+
+    async def close_for(self, key: KeyName, delay_s: float) -> None:
+        self.asked += 1
+        await self._inner.close_for(key, delay_s)
+
+
+class Yard:
+    """A gate with what stands around it."""
+
+    def __init__(self, *keys: ProviderKey, chance: float = 0.0) -> None:
+        self.clock = Clock()
+        self.counters = Counting(self.clock)
+        provider = Provider(dialect="openai", base_url="http://acme", keys=keys or (ProviderKey(),))
+        self.gate = Gate(self.counters, {"acme": provider}, SECRETS.get, self.clock, lambda: chance)
+
+    async def enter(self, deployment: Deployment = QWEN, tokens: int = 100) -> Entry:
+        entry = await self.gate.enter(deployment, tokens)
+        assert isinstance(entry, Entry)
+        return entry
+
+    async def refused(self, deployment: Deployment = QWEN) -> Refusal:
+        refusal = await self.gate.enter(deployment, 100)
+        assert isinstance(refusal, Refusal)
+        return refusal
+
+    async def leave(self, entry: Entry, failure: FailureKind | None = None, retry_after_s: float | None = None) -> None:
+        await self.gate.leave(entry, failure, None, retry_after_s)
+
+    async def call(self, failure: FailureKind | None, deployment: Deployment = QWEN) -> None:
+        await self.leave(await self.enter(deployment), failure)
+
+
+def key(env: str | None = None, **values: int) -> ProviderKey:
+    return ProviderKey(env=env, limits=KeyLimits(**values))
+
+
+async def test_an_entry_carries_the_key_and_does_not_show_it():
+    entry = await Yard(key("FIRST")).enter()
+    assert (entry.provider, entry.key_index, entry.secret) == ("acme", 0, "sk-first")
+    assert "sk-first" not in repr(entry)
+
+
+async def test_a_server_without_keys_needs_no_secret():
+    assert (await Yard().enter()).secret is None
+
+
+async def test_a_key_without_limits_asks_no_counter():
+    yard = Yard()
+    await yard.call(None)
+    await yard.leave(await yard.enter(), FailureKind.RATE_LIMITED, retry_after_s=5)
+    assert yard.counters.asked == 0
+
+
+async def test_a_full_key_passes_on_to_the_next_one():
+    yard = Yard(key("FIRST", concurrency=1), key("SECOND", concurrency=1))
+    entries = [await yard.enter(), await yard.enter()]
+    assert [entry.secret for entry in entries] == ["sk-first", "sk-second"]
+    assert (await yard.refused()).reason == "concurrency"
+
+
+async def test_the_shortest_wait_of_all_keys_is_told():
+    yard = Yard(key("FIRST", requests_per_minute=1), key("SECOND", requests_per_minute=60))
+    while isinstance(refusal := await yard.gate.enter(QWEN, 100, is_urgent=True), Entry):
+        pass
+    assert refusal.reason == "rate_limit"
+    assert refusal.delay_s == pytest.approx(60 / 58)
+
+
+async def test_leaving_gives_the_slot_back():
+    yard = Yard(key(concurrency=1))
+    await yard.call(None)
+    await yard.call(BAD)
+    await yard.enter()
+
+
+async def test_leaving_settles_the_tokens_really_used():
+    yard = Yard(key(tokens_per_minute=10_000))
+    entry = await yard.enter(tokens=9_000)
+    assert (await yard.refused()).reason == "rate_limit"
+    await yard.gate.leave(entry, None, 10, None)
+    await yard.enter()
+
+
+async def test_a_caller_cancelled_at_the_counter_leaves_no_slot_behind():
+    yard = Yard(key(concurrency=1))
+    yard.counters.is_open.clear()
+    waiting = asyncio.create_task(yard.gate.enter(QWEN, 100))
+    await yard.counters.has_begun.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    yard.counters.is_open.set()
+    async with asyncio.timeout(10):
+        await yard.counters.has_settled.wait()
+    await yard.enter()
+
+
+@pytest.mark.parametrize("limits", [{}, {"concurrency": 5}])
+async def test_retry_after_closes_the_key_for_so_long(limits):
+    yard = Yard(key(**limits))
+    await yard.leave(await yard.enter(), FailureKind.RATE_LIMITED, retry_after_s=20)
+    assert await yard.refused() == Refusal("rate_limit", 20.0)
+    yard.clock.now_s += 20
+    await yard.enter()
+
+
+async def test_retry_after_closes_the_key_for_everybody_who_shares_its_limits():
+    yard = Yard(key(concurrency=5))
+    other = Gate(
+        yard.counters,
+        {"acme": Provider(dialect="openai", base_url="http://acme", keys=(key(concurrency=5),))},
+        SECRETS.get,
+        yard.clock,
+        lambda: 0.0,
+    )
+    await yard.leave(await yard.enter(), FailureKind.RATE_LIMITED, retry_after_s=20)
+    assert await other.enter(QWEN, 100) == Refusal("rate_limit", 20.0)
+
+
+@pytest.mark.parametrize(("told_s", "kept_s"), [(600.0, 120.0), (None, 1.0), (0.0, 1.0), (float("nan"), 1.0)])
+async def test_retry_after_is_honoured_up_to_two_minutes_and_never_ignored(told_s, kept_s):
+    yard = Yard()
+    await yard.leave(await yard.enter(), FailureKind.RATE_LIMITED, told_s)
+    assert (await yard.refused()).delay_s == kept_s
+
+
+async def test_a_retry_after_beside_another_failure_closes_nothing():
+    yard = Yard()
+    await yard.leave(await yard.enter(), BAD, retry_after_s=20)
+    await yard.enter()
+
+
+@pytest.mark.parametrize("kind", [FailureKind.BAD_KEY, FailureKind.NO_CREDIT])
+async def test_a_key_that_the_provider_refuses_is_left_alone_for_longer_each_time(kind):
+    yard, times = Yard(key("FIRST")), []
+    for _ in range(6):
+        await yard.call(kind)
+        refusal = await yard.refused()
+        assert refusal.reason == "key_disabled"
+        times.append(refusal.delay_s)
+        yard.clock.now_s += refusal.delay_s
+    assert times == [60, 120, 240, 480, 900, 900]
+
+
+async def test_calls_on_their_way_when_a_key_was_disabled_do_not_lengthen_it():
+    yard = Yard(key("FIRST"))
+    entries = [await yard.enter() for _ in range(5)]
+    for entry in entries:
+        await yard.leave(entry, FailureKind.BAD_KEY)
+    assert (await yard.refused()).delay_s == 60
+
+
+async def test_a_disabled_key_passes_on_to_the_next_one_and_is_shown():
+    yard = Yard(key("FIRST"), key("SECOND"))
+    await yard.call(FailureKind.NO_CREDIT)
+    assert (await yard.enter()).secret == "sk-second"
+    first, second = yard.gate.keys()
+    assert (first.trouble, first.disabled_s) == (FailureKind.NO_CREDIT, 60)
+    assert (second.trouble, second.disabled_s) == (None, 0)
+
+
+async def test_a_success_clears_a_key():
+    yard = Yard(key("FIRST"))
+    await yard.call(FailureKind.BAD_KEY)
+    yard.clock.now_s += 60
+    await yard.call(None)
+    await yard.call(FailureKind.BAD_KEY)
+    assert (await yard.refused()).delay_s == 60
+
+
+async def test_a_key_whose_variable_is_not_set_is_never_used():
+    yard = Yard(key("UNSET"), key("SECOND"))
+    assert (await yard.enter()).secret == "sk-second"
+    assert yard.gate.keys()[0].is_missing
+    assert (await Yard(key("UNSET")).refused()).reason == "key_disabled"
+
+
+async def test_a_provider_with_no_keys_at_all_is_refused():
+    clock = Clock()
+    provider = Provider(dialect="openai", base_url="http://acme", keys=())
+    gate = Gate(Counting(clock), {"acme": provider}, SECRETS.get, clock, lambda: 0.0)
+    verdict = await gate.enter(QWEN, 1)
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason == "key_disabled"
+
+
+async def test_a_failing_deployment_is_refused_and_its_neighbour_is_not():
+    yard = Yard()
+    for failure in (BAD, BAD, BAD, BAD, None, BAD):
+        await yard.call(failure, QWEN if failure else LLAMA)
+    assert await yard.refused(QWEN) == Refusal("breaker", 15.0)
+    assert [known.name for known in yard.gate.breakers()] == [QWEN.id]
+    await yard.enter(LLAMA)
+
+
+async def test_a_failing_provider_is_refused_with_all_its_deployments():
+    yard = Yard()
+    for deployment in (QWEN, LLAMA, QWEN, LLAMA, QWEN):
+        await yard.call(BAD, deployment)
+    assert (await yard.refused(LLAMA)).reason == "breaker"
+
+
+async def test_one_probe_goes_first_and_its_success_opens_the_gate():
+    yard = Yard()
+    for _ in range(5):
+        await yard.call(BAD)
+    yard.clock.now_s += 15
+    probe = await yard.enter()
+    assert (await yard.refused()).reason == "breaker"
+    await yard.leave(probe)
+    await asyncio.gather(*(yard.enter() for _ in range(20)))
+    assert yard.gate.breakers() == []
+
+
+async def test_a_probe_that_found_no_key_does_not_use_up_the_probe():
+    yard = Yard(key(concurrency=1))
+    for _ in range(5):
+        await yard.call(BAD)
+    yard.clock.now_s += 15
+    name, limits, other = KeyName("acme", 0), KeyLimits(concurrency=1), Reservation("other", 1, 150.0)
+    await yard.counters.admit(name, limits, other)
+    assert (await yard.refused()).reason == "concurrency"
+    await yard.counters.settle(name, limits, other, 0.0)
+    await yard.enter()
+    assert (await yard.refused()).reason == "breaker"
+
+
+async def test_a_rate_limited_probe_gives_its_place_to_the_next():
+    yard = Yard()
+    for _ in range(5):
+        await yard.call(BAD)
+    yard.clock.now_s += 14
+    late = await yard.gate.enter(LLAMA, 100)
+    assert late == Refusal("breaker", 1.0)
+    yard.clock.now_s += 1
+    await yard.leave(await yard.enter(LLAMA), FailureKind.RATE_LIMITED, retry_after_s=3)
+    assert (await yard.refused()).reason == "rate_limit"
+    yard.clock.now_s += 3
+    await yard.enter()
+
+
+async def test_delays_are_spread_by_chance():
+    yard = Yard(chance=0.5)
+    await yard.leave(await yard.enter(), FailureKind.RATE_LIMITED, retry_after_s=20)
+    assert (await yard.refused()).delay_s == pytest.approx(22)
+
+
+def test_a_limit_that_lets_nothing_through_fails_at_start():
+    with pytest.raises(ValueError, match="above 0"):
+        Yard(key(requests_per_minute=0))
