@@ -4,6 +4,7 @@
 """
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -122,6 +123,11 @@ class Settings(_Section, frozen=True):
     models: tuple[dict[str, Any], ...] = ()
     """Additions to the catalogue; `routing.catalog.Model` has the fields."""
     deployments: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def policies_version(self) -> str:
+        """Twelve hex digits that change when any policy does; receipts name it."""
+        return hashlib.sha256(msgspec.json.encode(self.policies, order="sorted")).hexdigest()[:12]
 
 
 def merge(layers: Iterable[Table]) -> dict[str, Any]:

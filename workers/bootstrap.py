@@ -43,7 +43,7 @@ def lanes_of_this_process() -> tuple[Lane, ...]:
 
 def planner(settings: Settings, catalog: Catalog) -> Callable[[Job], Plan | UnknownName]:
     """The decision of every job's route, over this process's settings and catalogue."""
-    yard = Yard(catalog=catalog, enabled=providers_on(settings))
+    yard = Yard(catalog, providers_on(settings), settings.policies_version)
 
     def plan_job(job: Job) -> Plan | UnknownName:
         policy = policy_for(job.request.model, job.policy, settings.policies, catalog)

@@ -39,6 +39,10 @@ def bell_size(released: int, asked: int, slots: int, most: int) -> int:
     return max(1, min(most, math.ceil(released / max(1, slots))))
 
 
+MOST_BELLS = 2048
+"""Unanswered messages in a lane (about 1 KB each), after which no more are rung."""
+
+
 class Dispatcher:
     """One process's release loop; `run` until `stop`."""
 
@@ -111,6 +115,8 @@ class Dispatcher:
             log.warning("dispatcher: no bell could be rung (%s); workers poll", type(error).__name__)
 
     def _ring_all(self, lane: Lane, released: Sequence[UUID], size: int) -> None:
+        if self._bells.depth(lane) >= MOST_BELLS:
+            return  # nobody answers: more bells would only fill Redis, and whoever comes polls
         for start in range(0, len(released), size):
             self._bells.ring(lane, released[start : start + size])
 

@@ -74,7 +74,8 @@ from jobs j join attempts a on a.job_id = j.id
 where j.batch_id = :id and j.tenant_id = :tenant_id
 """)  # noqa: S608 -- made of constants of this file
 RESULTS = text(f"""
-select j.id, j.batch_seq, j.custom_id, j.state, j.error, j.answer_attempt, j.purged_at, j.intent_kept, c.*
+select j.id, j.batch_seq, j.custom_id, j.state, j.error, j.answer_attempt, j.created_at, j.finished_at, j.purged_at,
+    j.intent_kept, c.*
 from (
     select * from jobs where batch_id = :id and tenant_id = :tenant_id and batch_seq > :after
     order by batch_seq limit :limit

@@ -1,0 +1,87 @@
+"""Decides what a yard on this machine is made of: which servers, which processes, and whether offline providers."""
+
+import os
+from collections.abc import Mapping
+
+from cli import ask, offline, processes
+from cli.children import run_to_end
+from cli.embedded import Postgres, Redis
+from cli.processes import Process
+from cli.servers import Server
+from cli.supervisor import Plan
+from cli.yard import Yard, next_free_port
+from jobs.configuration import CONFIG_VARIABLE, ENVIRONMENT, config_paths, load
+from jobs.settings import Settings
+
+SANDBOX_VARIABLE = "TOKENYARD_SANDBOX"
+"""`only`: offline providers whatever keys there are, and none of the user's; the demo spends nobody's money."""
+DATABASE_VARIABLE, REDIS_VARIABLE = ENVIRONMENT
+ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - where to reach what listens there
+
+
+def embedded_servers(yard: Yard, settings: Settings) -> dict[str, Server]:
+    """The servers that the settings leave to us, by the variable that holds their address."""
+    servers: dict[str, Server] = {}
+    if not settings.database_url:
+        servers[DATABASE_VARIABLE] = Postgres(yard.var / "postgres")
+    if not settings.redis_url:
+        servers[REDIS_VARIABLE] = Redis(yard.var / "redis")
+    return servers
+
+
+def compose(yard: Yard, environ: Mapping[str, str]) -> Plan:
+    """The yard that `tokenyard up` runs. Raises SettingsError, YardError, ServerError."""
+    settings = load(environ=environ)
+    servers = embedded_servers(yard, settings)
+    addresses = {
+        DATABASE_VARIABLE: settings.database_url,
+        REDIS_VARIABLE: settings.redis_url,
+        **{variable: server.url for variable, server in servers.items()},
+    }
+    is_sandbox_only = environ.get(SANDBOX_VARIABLE) == "only"
+    configs = [] if is_sandbox_only else [str(path.absolute()) for path in config_paths(environ)]
+    steps, providers = [processes.migrate()], list[Process]()
+    if is_sandbox_only or not offline.has_provider(settings, environ):
+        yard.make()
+        chosen = offline.providers()
+        yard.sandbox_config.write_text(offline.config(chosen), encoding="utf-8")
+        configs.append(str(yard.sandbox_config))
+        steps.append(processes.train(yard.sandbox))
+        providers = [processes.sandbox(provider, yard.sandbox) for provider in chosen]
+    if configs:
+        addresses[CONFIG_VARIABLE] = os.pathsep.join(configs)
+    host, port = settings.api.host, next_free_port(settings.api.host, settings.api.port)
+    api_url = f"http://{ANY_HOST.get(host, host)}:{port}"
+    return Plan(
+        servers=tuple(servers.values()),
+        steps=steps,
+        processes=[*providers, processes.api(host, port), *_workers(settings), processes.dispatcher()],
+        environment=addresses,
+        api_url=api_url,
+        is_serving=lambda: _is_ready(api_url),
+        finish=lambda: _ensure_key(yard, api_url, addresses),
+    )
+
+
+def _workers(settings: Settings) -> tuple[Process, ...]:
+    """`interactive` has a process of its own: a bulk load must not stand before a person who waits."""
+    slots = settings.worker.slots
+    return (
+        processes.worker("interactive", ["interactive"], slots),
+        processes.worker("bulk", ["standard", "bulk"], slots),
+    )
+
+
+def _is_ready(api_url: str) -> bool:
+    reply = ask.get(api_url, "/readyz")
+    return reply is not None and reply.status == 200
+
+
+def _ensure_key(yard: Yard, api_url: str, addresses: Mapping[str, str]) -> None:
+    """Keep the key of earlier runs while it works; make one otherwise (first start, or another database)."""
+    key = yard.key()
+    if key is not None:
+        reply = ask.get(api_url, "/v1/jobs?limit=1", key)
+        if reply is None or reply.status not in {401, 403}:
+            return
+    yard.keep_key(run_to_end(processes.bootstrap_key(), yard, addresses).splitlines()[-1])

@@ -1,0 +1,70 @@
+"""`tokenyard api|worker|dispatcher|migrate|sandbox`: one process in the foreground, for production and by hand."""
+
+import os
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from cli import processes
+from cli.processes import Process
+from cli.up import Var, plain_errors
+from cli.yard import CHECKOUT, Yard, YardError
+from jobs.configuration import CONFIG_VARIABLE, ENVIRONMENT, config_paths, load
+from jobs.lanes import Lane
+
+Lanes = Annotated[list[Lane] | None, typer.Option("--lane", help="May be given several times; default: all.")]
+Slots = Annotated[int | None, typer.Option(min=1, help="Celery messages carried at once (default: worker.slots).")]
+
+
+def api(
+    host: Annotated[str | None, typer.Option(help="Default: api.host of the settings.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: api.port of the settings.")] = None,
+    var: Var = None,
+) -> None:
+    """Serve the HTTP API."""
+    with plain_errors():
+        settings = load().api
+        _become(processes.api(host or settings.host, port or settings.port), var)
+
+
+def worker(lane: Lanes = None, slots: Slots = None, name: str = "worker", var: Var = None) -> None:
+    """Run a Celery worker. Give `interactive` a process of its own."""
+    with plain_errors():
+        lanes = [str(each) for each in lane or (Lane.INTERACTIVE, Lane.STANDARD, Lane.BULK)]
+        _become(processes.worker(name, lanes, slots or load().worker.slots), var)
+
+
+def dispatcher(var: Var = None) -> None:
+    """Run the dispatcher: releases jobs and sweeps expired leases. Any number may run."""
+    with plain_errors():
+        _become(processes.dispatcher(), var)
+
+
+def migrate(var: Var = None) -> None:
+    """Bring the database to this version's schema."""
+    with plain_errors():
+        _become(processes.migrate(), var)
+
+
+def sandbox(
+    name: str = "sandbox-east", model: str = processes.SMALL, port: int = 0, latency_ms: int = 150, var: Var = None
+) -> None:
+    """Serve an offline provider over a small model."""
+    with plain_errors():
+        yard = Yard(var)
+        yard.make()
+        _become(processes.sandbox(processes.SandboxProvider(name, model, port, latency_ms), yard.sandbox), var)
+
+
+def _become(process: Process, var: Path | None) -> NoReturn:
+    """Replace this process. Addresses come from the environment, else from the yard that runs here."""
+    state = Yard(var).running()
+    known = {name: value for name, value in (state.environment if state is not None else {}).items() if value}
+    yard = {name: value for name, value in known.items() if not os.environ.get(name)}
+    configs = os.pathsep.join(str(path.absolute()) for path in config_paths(os.environ | yard))
+    environment = processes.environment(process, yard | ({CONFIG_VARIABLE: configs} if configs else {}))
+    if not process.name.startswith("sandbox") and not load(environ=environment).database_url:
+        raise YardError(f"set {next(iter(ENVIRONMENT))}, or start a yard here with `tokenyard up`")
+    os.chdir(CHECKOUT)
+    os.execve(process.argv[0], process.argv, environment)  # noqa: S606 - the point: signals reach the process itself
