@@ -7,13 +7,16 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from jobs.policy import Policy
 
 Table = Mapping[str, Any]
+
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class SettingsError(ValueError):
@@ -27,9 +30,9 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class KeyLimits(_Section, frozen=True):
     """What a provider allows one key; None is no limit."""
 
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    concurrency: int | None = None
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+    concurrency: Positive | None = None
 
 
 class ProviderKey(_Section, frozen=True):

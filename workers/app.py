@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from jobs.broker import make_app
 from jobs.configuration import load
@@ -30,6 +30,13 @@ def _log(**_: Any) -> None:
 @worker_init.connect
 def _start(**_: Any) -> None:
     _running.append(Worker(settings))
+
+
+@worker_ready.connect
+def _check(**_: Any) -> None:
+    """Celery logs an error of a signal's receiver and goes on; a worker without its parts must not."""
+    if not _running:
+        raise SystemExit("the worker could not start; the error stands above")
 
 
 @worker_shutting_down.connect

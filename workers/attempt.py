@@ -190,9 +190,11 @@ class Attempt:
     async def _leave(self, entry: Entry, result: Answer | Failure | None) -> None:
         failure = result if isinstance(result, Failure) else None
         usage = result.usage if isinstance(result, Answer) else None
+        # A call that was cut says nothing of its provider: neither good nor bad.
+        kind = FailureKind.CANCELLED if result is None else failure.kind if failure else None
         await self._parts.gate.leave(
             entry,
-            failure.kind if failure else None,
+            kind,
             usage.input_tokens + usage.output_tokens if usage else None,
             failure.retry_after_s if failure else None,
         )

@@ -19,7 +19,7 @@ from jobs.store.session import Database, StoreUnavailable
 from routing.catalog import Catalog
 from routing.catalog_load import catalog_of
 from routing.plan import Plan, UnknownName, Yard, plan, policy_for
-from workers.counters import FallbackCounters, MemoryCounters, RedisCounters
+from workers.counters import FallbackCounters, MemoryCounters, RedisCounters, Seed
 from workers.gate import Gate
 from workers.intake import Intake
 from workers.leases import Beater, Stop
@@ -52,8 +52,8 @@ def planner(settings: Settings, catalog: Catalog) -> Callable[[Job], Plan | Unkn
     return plan_job
 
 
-def counters(settings: Settings, database: Database) -> FallbackCounters:
-    """Limits kept fleet-wide in Redis; while it is away, this worker's own share of them."""
+def seeder(database: Database) -> Seed:
+    """Fills a lost counter from the ledger's last minute; None while Postgres is away, too."""
 
     async def seed(provider: str, _key_index: int) -> tuple[int, int] | None:
         try:
@@ -62,21 +62,22 @@ def counters(settings: Settings, database: Database) -> FallbackCounters:
         except StoreUnavailable:
             return None
 
-    shared = RedisCounters(settings.redis_url, seed)
-    local = MemoryCounters(seed, time.monotonic)
-    fallback = FallbackCounters(shared, local, time.monotonic)
-    fallback.live_workers = settings.worker.fleet_size
-    return fallback
+    return seed
 
 
 async def build(settings: Settings) -> Parts:
     """Choose the real things. A coroutine, because some of them bind to the loop they are made on."""
     record = Database(settings.database_url, pool_size=4)
     claims = Database(settings.database_url, pool_size=4, durable=False)
+    # Limits are kept fleet-wide in Redis; while it is away, by this worker's own share of them.
+    shared = RedisCounters(settings.redis_url, seeder(claims))
+    counters = FallbackCounters(shared, MemoryCounters(seeder(claims), time.monotonic), time.monotonic)
+    counters.live_workers = settings.worker.fleet_size
+    gate = Gate(counters, settings.providers, os.environ.get, time.monotonic, random.random)
     transport = Transport(allow_real=settings.allow_real_calls)
-    gate = Gate(counters(settings, claims), settings.providers, os.environ.get, time.monotonic, random.random)
     parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
     parts.plan = planner(settings, catalog_of(settings, shipped_catalog()))
+    parts.closers.append(shared.aclose)
     return parts
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from jobs.job import Job
 from jobs.lanes import Lane
@@ -41,6 +41,7 @@ class Parts:
         window_s = settings.worker.flush_ms / 1000
         self.openings: Flush[Opening, uuid.UUID] = Flush(record, open_attempts, lambda row: row.id, window_s=window_s)
         self.moves: Flush[Move, uuid.UUID] = Flush(record, settle, lambda row: row.job_id, window_s=window_s)
+        self.closers: list[Callable[[], Awaitable[None]]] = []
         self.plan: Callable[[Job], Plan | UnknownName]
         self.transport = transport
         self._ended: list[uuid.UUID] = []
@@ -65,6 +66,8 @@ class Parts:
     async def close(self) -> None:
         """Give all connections back."""
         await self.transport.aclose()
+        for close in self.closers:
+            await close()
         await self.signals.close()
         await self.claims.close()
         await self._record.close()
