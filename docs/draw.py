@@ -1,22 +1,22 @@
 """Draws the pages that must not lie from the code they describe: `python docs/draw.py` (a test holds them equal)."""
 
+import ast
+import inspect
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from jobs.failures import FailureKind  # noqa: E402 -- after the path is set
+from api.problems import PROBLEMS  # noqa: E402 -- after the path is set
+from jobs.failures import FailureKind  # noqa: E402
 from jobs.states import MOVES, TERMINAL, Outcome  # noqa: E402
 
 
 def members(enum: type) -> list[tuple[str, str]]:
     """(value, sentence) of an enum whose members are followed by a docstring."""
-    import ast
-    import inspect
-
     tree = ast.parse(inspect.getsource(enum)).body[0]
-    assert isinstance(tree, ast.ClassDef)
+    assert isinstance(tree, ast.ClassDef), enum
     found: list[tuple[str, str]] = []
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
@@ -40,7 +40,7 @@ def state_machine() -> str:
         *[f"    {state} --> [*]" for state in TERMINAL],
         "```",
         "",
-        "Each move is one SQL statement, conditional on the state it leaves; moves of a running job also carry its token.",
+        "Each move is one SQL statement, conditional on the state it leaves; moves of a running job carry its token.",
         "",
         "| move | from | to | made by | when |",
         "|---|---|---|---|---|",
@@ -48,7 +48,7 @@ def state_machine() -> str:
         "",
         "## How an attempt ends",
         "",
-        "An attempt is one call to a provider. Its row is written before the bytes leave; its outcome is NULL while it is open.",
+        "An attempt is one call to a provider. Its row is written before the bytes leave; an open one has no outcome.",
         "",
         "| outcome | meaning |",
         "|---|---|",
@@ -64,7 +64,25 @@ def state_machine() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"state_machine.md": state_machine}
+def errors() -> str:
+    """The page of error codes."""
+    lines = [
+        "# Error codes",
+        "",
+        "Drawn from `api/problems.py` by `python docs/draw.py`; a test holds this page to it. OpenAI's shape,",
+        'so that its SDKs raise the right class: `{"error": {"type", "code", "message", "param"}}`. The list is closed.',
+        "",
+        "| code | status | type | cause | what to do |",
+        "|---|---|---|---|---|",
+        *[f"| `{code}` | {e.status} | `{e.kind}` | {e.cause} | {e.remedy} |" for code, e in PROBLEMS.items()],
+        "",
+        "A failed job carries its own code, the failure kinds of [the life of a job](state_machine.md).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+PAGES = {"errors.md": errors, "state_machine.md": state_machine}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

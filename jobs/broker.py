@@ -54,6 +54,7 @@ def make_app(redis_url: str) -> Celery:
         broker_transport_options={
             "queue_order_strategy": "priority",
             "priority_steps": [0],
+            "max_retries": 0,  # kombu would try for six seconds; who rings has a poll behind it, a worker its own loop
             "socket_timeout": 30,
             "socket_connect_timeout": 1,
             "socket_keepalive": True,

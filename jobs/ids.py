@@ -6,6 +6,7 @@ import uuid
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _VALUES = {char: value for value, char in enumerate(_ALPHABET)}
 _SHAPE = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 PREFIXES = frozenset({"job", "att", "batch", "file", "wh", "key", "evt"})
@@ -17,12 +18,13 @@ class InvalidId(ValueError):
 
 def floor_uuid(moment: dt.datetime) -> uuid.UUID:
     """The smallest UUIDv7-ordered value of a moment: the bound of a partition or of a time range."""
-    return uuid.UUID(int=(int(moment.timestamp() * 1000) & 0xFFFF_FFFF_FFFF) << 80)
+    seconds = int(moment.replace(microsecond=0).timestamp())  # whole, because a float of milliseconds may round down
+    return uuid.UUID(int=((seconds * 1000 + moment.microsecond // 1000) & 0xFFFF_FFFF_FFFF) << 80)
 
 
 def moment_of(value: uuid.UUID) -> dt.datetime:
     """When a UUIDv7 was made (UTC, to the ms)."""
-    return dt.datetime.fromtimestamp((value.int >> 80) / 1000, tz=dt.UTC)
+    return _EPOCH + dt.timedelta(milliseconds=value.int >> 80)
 
 
 def show(prefix: str, value: uuid.UUID) -> str:

@@ -25,10 +25,14 @@ def connect(url: str) -> "redis.Redis":
 
 
 class Signals:
-    """Publishes and hears hints. Without Redis everything still happens, found by slow polls of the rows."""
+    """Publishes and hears hints. Without Redis everything still happens, found by slow polls of the rows.
 
-    def __init__(self, url: str) -> None:
+    `silence_s`: after so long without a message Redis is asked whether it is there, and left after as long again.
+    """
+
+    def __init__(self, url: str, *, silence_s: float = SILENCE_S) -> None:
         self._url = url
+        self._silence_s = silence_s
         self._client = connect(url)
         self._waiting: dict[uuid.UUID, set[asyncio.Event]] = {}
 
@@ -48,17 +52,21 @@ class Signals:
 
     async def _hear_once(self, channel: str, react: Callable[[list[uuid.UUID]], None]) -> None:
         client = redis.Redis.from_url(
-            self._url, socket_timeout=None, socket_connect_timeout=TIMEOUT_S, health_check_interval=SILENCE_S
+            self._url, socket_timeout=None, socket_connect_timeout=TIMEOUT_S, health_check_interval=0
         )
         try:
             async with client.pubsub() as pubsub:
                 await pubsub.subscribe(channel)
+                is_asked = False
                 while True:
-                    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=SILENCE_S)
+                    message = await pubsub.get_message(timeout=self._silence_s)
                     if message is None:
+                        if is_asked:
+                            raise TimeoutError("Redis answers no ping: the connection is half open")
                         await asyncio.wait_for(pubsub.ping(), TIMEOUT_S)
-                        continue
-                    react(_ids(message["data"]))
+                    elif message["type"] == "message":
+                        react(_ids(message["data"]))
+                    is_asked = message is None
         finally:
             await client.aclose()
 

@@ -123,7 +123,7 @@ class Attempt:
             price_version=deployment.price.version if deployment.price else None,
         )
         # Shielded: a cancellation now must not leave us ignorant of whether the row was written.
-        written = asyncio.ensure_future(self._parts.openings.add(opening, at_once=self._parts.is_urgent(self._job)))
+        written = self._parts.openings.put(opening, at_once=self._parts.is_urgent(self._job))
         try:
             opened = await asyncio.shield(written)
         except asyncio.CancelledError:

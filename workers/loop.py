@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import uvloop
@@ -49,7 +50,8 @@ class LoopThread:
 
     def stop(self) -> None:
         """Cancel what still runs, stop the loop and wait for its thread."""
-        self.run(_cancel_others(), timeout_s=5)
+        with suppress(TimeoutError):
+            self.run(_cancel_others(), timeout_s=5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
 

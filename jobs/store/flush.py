@@ -1,7 +1,7 @@
 """Group commit: what concurrent jobs want to write goes out in one statement, acknowledged after its commit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -15,12 +15,14 @@ Ack = TypeVar("Ack")
 MOST_ROWS = 500
 BAD_ROW = (exc.StatementError, ValueError, TypeError)
 """What a row's own data can raise: in Postgres, in the driver, or on the way into JSON."""
+WRITERS = 2
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 4.0)
 
 
 class Flush(Generic[Row, Ack]):
     """Collects rows for `window_s` (0: only what is waiting already) and writes them with one call of `write`.
 
+    `patience_s` are the pauses between tries while Postgres is away: () for those who would rather hear it at once.
     `write(connection, rows)` returns the ids that counted; `add(row)` returns whether its own did. A flush that
     raises for its data is replayed row by row, so one bad row costs only itself.
     """
@@ -32,19 +34,24 @@ class Flush(Generic[Row, Ack]):
         key: Callable[[Row], Ack],
         *,
         window_s: float,
-        writers: int = 2,
+        patience_s: Sequence[float] = RETRY_S,
     ) -> None:
         self._database = database
         self._write = write
         self._key = key
         self._window_s = window_s
         self._waiting: list[tuple[Row, asyncio.Future[bool]]] = []
-        self._free = writers
+        self._patience_s = patience_s
+        self._free = WRITERS
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def add(self, row: Row, *, at_once: bool = False) -> bool:
-        """Write a row; True when it counted. Raises StoreUnavailable after a dozen seconds without Postgres."""
+        """Write a row; True when it counted. Raises StoreUnavailable when patience has run out."""
+        return await self.put(row, at_once=at_once)
+
+    def put(self, row: Row, *, at_once: bool = False) -> asyncio.Future[bool]:
+        """The same as a future, for those who must learn what became of the row even when they are cancelled."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[bool] = loop.create_future()
         self._waiting.append((row, done))
@@ -52,7 +59,7 @@ class Flush(Generic[Row, Ack]):
             self._start()
         elif self._timer is None and self._free:
             self._timer = loop.call_later(self._window_s, self._start)
-        return await done
+        return done
 
     def _start(self) -> None:
         if self._timer is not None:
@@ -98,7 +105,7 @@ class Flush(Generic[Row, Ack]):
 
     async def _patiently(self, rows: list[Row]) -> set[Ack]:
         """Write, waiting out a short absence of Postgres: what is written here has been paid for."""
-        for pause_s in RETRY_S:
+        for pause_s in self._patience_s:
             try:
                 async with self._database.statement() as connection:
                     return await self._write(connection, rows)

@@ -16,6 +16,7 @@ _LOCK = 7262
 ALIVE = text("""
 select id from jobs where state in ('queued', 'running') and id < cast(:bound as uuid) order by id limit 1
 """)
+DELETE_STRAYS = text("delete from payloads_default where id < cast(:bound as uuid)")
 
 
 def spans(today: dt.date) -> Iterator[tuple[str, str, dt.date, dt.date]]:
@@ -77,7 +78,7 @@ async def drop_payloads_before(connection: AsyncConnection, day: dt.date) -> lis
     alive = (await connection.execute(ALIVE, {"bound": bound(day)})).scalar_one_or_none()
     if alive is not None:
         day = min(day, ids.moment_of(alive).date())
-    await connection.execute(text("delete from payloads_default where id < cast(:bound as uuid)"), {"bound": bound(day)})
+    await connection.execute(DELETE_STRAYS, {"bound": bound(day)})
     names = (
         await connection.execute(
             text(

@@ -87,6 +87,14 @@ COUNT_QUEUED = text("""
 select (select count(*) from jobs where state = 'queued' and released_at is null and tenant_id = :tenant_id)
     + (select count(*) from jobs where state = 'queued' and released_at is not null and tenant_id = :tenant_id)
 """)
+# Each part reads one partial index: the terminal rows, however many, are not touched.
+OPEN_BY_LANE = text("""
+select lane, 'queued' as state, count(*) as jobs, extract(epoch from now() - min(created_at))::float8 as oldest_s
+from jobs where state = 'queued' group by lane
+union all
+select lane, 'running', count(*), extract(epoch from now() - min(started_at))::float8
+from jobs where state = 'running' group by lane
+""")
 REVISION = text("select version_num from alembic_version")
 HAS_REVISIONS = text("select to_regclass('alembic_version') is not null")
 
@@ -239,6 +247,21 @@ async def count_queued(connection: AsyncConnection, tenant_id: uuid.UUID) -> int
     """Jobs of a tenant that wait; reads the two partial indexes of waiting rows, not the tenant's history."""
     count: int = (await connection.execute(COUNT_QUEUED, {"tenant_id": tenant_id})).scalar_one()
     return count
+
+
+class OpenJobs(msgspec.Struct, frozen=True):
+    """How many jobs of a lane wait or run, and for how long the oldest has."""
+
+    lane: str
+    state: str
+    jobs: int
+    oldest_s: float
+
+
+async def open_by_lane(connection: AsyncConnection) -> list[OpenJobs]:
+    """Waiting and running jobs of all tenants, by lane and state."""
+    found = await connection.execute(OPEN_BY_LANE)
+    return [OpenJobs(row.lane, row.state, row.jobs, row.oldest_s) for row in found]
 
 
 async def revision(connection: AsyncConnection) -> str | None:

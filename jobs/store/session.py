@@ -28,7 +28,9 @@ class Database:
     (`synchronous_commit=off`): right for claims and beats, whose loss costs one lease, and for nothing else.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8, durable: bool = True) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 8, durable: bool = True, turn_timeout_s: float = TURN_TIMEOUT_S
+    ) -> None:
         options = (
             f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
             f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC -c jit=off"
@@ -52,6 +54,7 @@ class Database:
         # The pool hands a freed connection to whoever asks first, not to whoever waits longest: with hundreds of
         # askers some starved until their time-out. A semaphore is fair, and nobody waits at the pool any more.
         self._turns = asyncio.Semaphore(pool_size)
+        self._turn_timeout_s = turn_timeout_s
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -67,9 +70,9 @@ class Database:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Wait for a connection, first come first served. Raises StoreUnavailable after TURN_TIMEOUT_S."""
+        """Wait for a connection, first come first served. Raises StoreUnavailable after `turn_timeout_s`."""
         try:
-            async with asyncio.timeout(TURN_TIMEOUT_S):
+            async with asyncio.timeout(self._turn_timeout_s):
                 await self._turns.acquire()
         except TimeoutError as error:
             raise StoreUnavailable("no connection to Postgres became free in time") from error

@@ -134,6 +134,12 @@ attempts = sa.Table(
     sa.Column("price_version", sa.Text),
     sa.Column("first_token_ms", sa.Integer),
     sa.Column("total_ms", sa.Integer),
+    sa.CheckConstraint(
+        "outcome in ('accepted', 'rejected', 'failed', 'cancelled', 'orphaned', 'unknown', 'not_sent')",
+        name="attempts_outcome_known",
+    ),
+    sa.CheckConstraint("cost_basis in ('usage', 'estimate', 'none')", name="attempts_basis_known"),
+    sa.CheckConstraint("(outcome is null) = (closed_at is null)", name="attempts_closed_has_outcome"),
     postgresql_partition_by="RANGE (id)",
 )
 sa.Index("attempts_of_job", attempts.c.job_id)

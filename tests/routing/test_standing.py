@@ -123,7 +123,7 @@ def test_a_call_cut_by_a_crash_bars_its_deployment_only_under_skip(on_unknown, l
 
 
 WINDOWS = {"m/8k": 8_000, "m/8k-too": 8_000, "m/32k": 32_000, "m/unknown": None, "m/unknown-too": None}
-LADDER = Policy(name="ladder", tiers=(tuple(WINDOWS),), choose="ordered")
+LADDER = Policy(name="ladder", tiers=(tuple(WINDOWS),), choose="ordered", attempts_per_deployment=2, max_attempts=8)
 ON_LADDER = yard(
     [Model(name, context_tokens=window) for name, window in WINDOWS.items()],
     [Deployment(name, provider, "up", CHEAP) for name in WINDOWS for provider in ("p", "q")],

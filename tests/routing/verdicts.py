@@ -12,7 +12,12 @@ from tests.routing.yards import LARGE, SMALL_EAST, SMALL_WEST, plan_of
 
 HALF = 0.5
 PAIR = Policy(
-    name="pair", tiers=((SMALL_EAST, SMALL_WEST), (LARGE,)), choose="ordered", min_confidence=0.7, max_attempts=8
+    name="pair",
+    tiers=((SMALL_EAST, SMALL_WEST), (LARGE,)),
+    choose="ordered",
+    min_confidence=0.7,
+    attempts_per_deployment=2,
+    max_attempts=8,
 )
 
 

@@ -22,10 +22,19 @@ UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 
 JOB = uuid.UUID("01890000-0000-7000-8000-000000000001")
 SMALL_EAST, SMALL_WEST, LARGE = "qwen/small@east", "qwen/small@west", "openai/large@north"
-TWO_TIERS = Policy(name="support", tiers=(("qwen/small",), ("openai/large",)), choose="ordered", min_confidence=0.7)
-ONE_TIER = Policy(name="one", tiers=((SMALL_EAST, SMALL_WEST),), choose="ordered")
-SMALL = Policy(name="small", tiers=(("qwen/small",),))
-ALONE = Policy(name="alone", tiers=((SMALL_EAST,),), choose="ordered")
+TWO_TIERS = Policy(
+    name="support",
+    tiers=(("qwen/small",), ("openai/large",)),
+    choose="ordered",
+    min_confidence=0.7,
+    attempts_per_deployment=2,
+    max_attempts=8,
+)
+ONE_TIER = Policy(
+    name="one", tiers=((SMALL_EAST, SMALL_WEST),), choose="ordered", attempts_per_deployment=2, max_attempts=8
+)
+SMALL = Policy(name="small", tiers=(("qwen/small",),), attempts_per_deployment=2, max_attempts=8)
+ALONE = Policy(name="alone", tiers=((SMALL_EAST,),), choose="ordered", attempts_per_deployment=2, max_attempts=8)
 
 
 def price(dollars_in: str, dollars_out: str) -> Price:

@@ -1,0 +1,96 @@
+"""Judges a submission by what cannot change: its policy, and whether anything in the catalogue can ever carry it."""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+
+import msgspec
+
+from api.problems import Code, Problem
+from api.schemas import Wish, check_deadline, lane_of
+from jobs import ids
+from jobs.job import Submission
+from jobs.lanes import TERMS, Lane, urgent_at
+from jobs.policy import Intent, Policy
+from routing.plan import UnknownName, Yard, feasible, plan, policy_for
+
+MOST_REMEMBERED = 1024
+NO_INTENT = Intent()
+
+
+class Defaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for a submission that does not say."""
+
+    lane: Lane = Lane.STANDARD
+    policy: str | None = None
+    task: str | None = None
+    deadline: dt.datetime | None = None
+
+
+class Admission:
+    """Turns wishes into submissions, or refuses them. What was found feasible is remembered for its likes."""
+
+    def __init__(self, yard: Yard, policies: Mapping[str, Policy], retention_days: int) -> None:
+        self._yard = yard
+        self._policies = policies
+        self._retention_days = retention_days
+        self._passed: dict[tuple[object, ...], tuple[int, int]] = {}
+
+    def admit(self, wish: Wish, tenant_id: uuid.UUID, job_id: uuid.UUID, defaults: Defaults) -> Submission:
+        """The job to write. Raises Problem: unknown model or policy, deadline out of range, intent infeasible."""
+        envelope = wish.envelope
+        now = ids.moment_of(job_id)
+        lane = lane_of(envelope.lane, defaults.lane)
+        deadline = envelope.deadline or defaults.deadline
+        if deadline is None:
+            deadline = now + dt.timedelta(seconds=TERMS[lane].deadline_s)
+        else:
+            check_deadline(deadline, now, self._retention_days)
+        return Submission(
+            id=job_id,
+            tenant_id=tenant_id,
+            lane=lane,
+            policy=self._judge(wish, envelope.policy or defaults.policy).name,
+            request_raw=wish.request.raw,
+            model=wish.request.model,
+            deadline_at=deadline,
+            urgent_at=urgent_at(lane, now, deadline),
+            task=envelope.task or defaults.task,
+            intent=envelope.intent or NO_INTENT,
+            strict=envelope.strict,
+            custom_id=envelope.custom_id,
+            metadata=envelope.metadata,
+            released=lane is Lane.INTERACTIVE,
+        )
+
+    def _judge(self, wish: Wish, policy_name: str | None) -> Policy:
+        intent = wish.envelope.intent or NO_INTENT
+        policy = policy_for(wish.request.model, policy_name, self._policies, self._yard.catalog)
+        if isinstance(policy, UnknownName):
+            raise Problem(Code.UNKNOWN_MODEL, policy.message, policy.param)
+        likes, size = _likes(wish, policy, intent)
+        passed = self._passed.get(likes)
+        if passed is not None and size[0] <= passed[0] and size[1] <= passed[1]:
+            return policy
+        refusal = feasible(plan(uuid.UUID(int=0), wish.request, policy, intent, self._yard))
+        if refusal is not None:
+            raise Problem(Code.INTENT_INFEASIBLE, refusal.message, "intent")
+        if len(self._passed) >= MOST_REMEMBERED:
+            self._passed.clear()
+        self._passed[likes] = size
+        return policy
+
+
+def _likes(wish: Wish, policy: Policy, intent: Intent) -> tuple[tuple[object, ...], tuple[int, int]]:
+    """What two requests must share to be judged alike, and the sizes in which the smaller one can only be easier.
+
+    All but the messages is compared as it is; of the messages their number, their bytes and whether any has parts.
+    """
+    body = wish.request.body
+    rest = msgspec.json.encode({name: value for name, value in body.items() if name != "messages"})
+    messages = wish.request.messages
+    has_parts = any(not isinstance(message.get("content"), str) for message in messages)
+    has_calls = any(len(message) > 2 for message in messages)
+    key = (policy.name, rest, intent, has_parts, has_calls)
+    size = (len(wish.request.raw), len(messages))
+    return key, size if not (has_parts or has_calls) else (-1, -1)

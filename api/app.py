@@ -1,0 +1,134 @@
+"""The API process: `uvicorn api.app:create --factory`. Chooses the real things and hangs the routes together."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.resources import files
+from uuid import UUID, uuid4
+
+from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import accounts, batches, bulk, docs, health, jobs, ledger, models, problems, submit
+from api.admission import Admission
+from api.auth import known_query
+from api.front import Front
+from api.keys import Keyring
+from api.quota import Quota
+from api.ring import Ring
+from jobs.broker import Bells, make_app
+from jobs.configuration import load, providers_on
+from jobs.job import Submission
+from jobs.settings import Settings
+from jobs.signals import Signals
+from jobs.store.flush import Flush
+from jobs.store.session import Database
+from jobs.store.submit import insert
+from migrations.run import head
+from routing.catalog_load import catalog_of
+from routing.plan import Yard
+
+POOL_SIZE = 12
+STOP_AGAIN_S = 0.5
+VERSION = "0.1.0"
+ROUTERS = (submit, bulk, jobs, batches, ledger, models, accounts, health, docs)
+logging.getLogger("kombu").setLevel(logging.ERROR)
+
+
+def create() -> FastAPI:
+    """The app with the settings of this process' files and environment. Raises SettingsError."""
+    return create_with(load())
+
+
+def create_with(settings: Settings) -> FastAPI:
+    """The app with these settings; its lifespan opens and closes the connections."""
+    app = FastAPI(
+        title="Tokenyard",
+        version=VERSION,
+        description="A job queue for LLM work: durable, routed by intent, with an honest ledger.",
+        lifespan=lifespan(settings),
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(known_query)],
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+    )
+    for module in ROUTERS:
+        app.include_router(module.router)
+    problems.install(app)
+    docs.describe(app)
+    app.add_middleware(RequestId)
+    return app
+
+
+def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What opens the front of an app and closes it."""
+
+    @asynccontextmanager
+    async def opened(app: FastAPI) -> AsyncIterator[None]:
+        front = build(settings)
+        app.state.front = front
+        background = [asyncio.create_task(front.ring.work()), asyncio.create_task(front.signals.hear_endings())]
+        try:
+            yield
+        finally:
+            await stop(background)
+            front.ring.close()
+            await front.signals.close()
+            await front.database.close()
+
+    return opened
+
+
+async def stop(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: a client library that is just cleaning up may swallow one cancellation."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=STOP_AGAIN_S)
+
+
+def build(settings: Settings) -> Front:
+    """Choose the real things. Nothing connects yet."""
+    database = Database(settings.database_url, pool_size=POOL_SIZE)
+    signals = Signals(settings.redis_url)
+    catalog = catalog_of(settings, files("routing").joinpath("catalog.toml").read_text(encoding="utf-8"))
+    yard = Yard(catalog, providers_on(settings), settings.policies_version)
+    submissions: Flush[Submission, UUID] = Flush(database, insert, lambda row: row.id, window_s=0.0, patience_s=())
+    return Front(
+        settings=settings,
+        database=database,
+        signals=signals,
+        ring=Ring(Bells(make_app(settings.redis_url)), signals),
+        submissions=submissions,
+        keys=Keyring(database),
+        quota=Quota(database),
+        admission=Admission(yard, settings.policies, settings.retention.days),
+        yard=yard,
+        policies=settings.policies,
+        migration_head=head(),
+    )
+
+
+class RequestId:
+    """Gives each response an `x-request-id`, under which the log has what went wrong."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, adding the header."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        name = b"req_" + uuid4().hex.encode()
+        scope[problems.REQUEST_ID] = name.decode()
+
+        async def stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", name)]
+            await send(message)
+
+        await self._app(scope, receive, stamped)

@@ -1,0 +1,144 @@
+"""POST /v1/jobs/bulk: NDJSON, validated while it is read into a bounded spool, then written by one COPY."""
+
+import asyncio
+import hashlib
+import time
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api import show
+from api.admission import Defaults
+from api.auth import Submitter
+from api.bodies import check_encoding, too_large
+from api.contract import BULK
+from api.front import Front, front_of
+from api.once import claim_of
+from api.problems import Code, Problem
+from api.schemas import LaneName, deadline_of, lane_of, read_wish
+from api.submit import accepted
+from jobs import failpoints
+from jobs.lanes import Lane
+from jobs.store import idempotency
+from jobs.store.accounts import Key
+from jobs.store.idempotency import Claim, Reply
+from jobs.store.submit import Batch, Spool, copy_in
+from jobs.store.uuid7 import uuid7
+
+router = APIRouter(tags=["jobs"])
+ROUTE = "/v1/jobs/bulk"
+MOST_DETAILS = 100
+SLICE_S = 0.01
+"""After so long on lines the event loop gets its turn."""
+_BLANK = b" \t\r\n"
+Text = Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+
+
+class Intake:
+    """Turns lines into rows of a spool and keeps the first refusals by line number (from 1)."""
+
+    def __init__(self, front: Front, key: Key, defaults: Defaults, spool: Spool) -> None:
+        self._front = front
+        self._key = key
+        self._defaults = defaults
+        self._spool = spool
+        self._line = 0
+        self.batch_id = uuid7()
+        self.refused = 0
+        self.details: list[dict[str, Any]] = []
+
+    def take(self, line: bytes) -> None:
+        """Read a line; a blank one counts as a line and is passed over. Raises Problem (413) at one too many."""
+        self._line += 1
+        if not line.strip(_BLANK):
+            return
+        try:
+            wish = read_wish(line, batch_lines=True)
+            submission = self._front.admission.admit(wish, self._key.tenant_id, uuid7(), self._defaults)
+        except Problem as problem:
+            self.refused += 1
+            if len(self.details) < MOST_DETAILS:
+                detail = problem.as_error()
+                self.details.append({"line": self._line} | {k: detail[k] for k in ("code", "message", "param")})
+            return
+        most = self._front.settings.api.max_bulk_jobs
+        if self._spool.total >= most:
+            raise Problem(Code.TOO_MANY_LINES, f"a bulk submit takes at most {most:,} jobs; send the rest in another")
+        row = msgspec.structs.replace(submission, batch_id=self.batch_id, batch_seq=self._spool.total, released=False)
+        self._spool.add(row)
+
+
+def _defaults(
+    lane: LaneName | None = None, policy: Text = None, task: Text = None, deadline: str | None = None
+) -> Defaults:
+    """What holds for lines that do not say."""
+    when = deadline_of(deadline) if deadline is not None else None
+    return Defaults(lane=lane_of(lane, Lane.BULK), policy=policy, task=task, deadline=when)
+
+
+@router.post(ROUTE, status_code=202, openapi_extra=BULK)
+async def bulk(
+    request: Request,
+    key: Submitter,
+    defaults: Annotated[Defaults, Depends(_defaults)],
+    on_error: Literal["refuse", "skip"] = "refuse",
+) -> Response:
+    """Submit many jobs as a batch: one per line. Wrong lines refuse the whole, or are left out with on_error=skip."""
+    front = front_of(request)
+    with Spool() as spool:
+        intake = Intake(front, key, defaults, spool)
+        digest = await _read_lines(request, intake, front)
+        _check(intake, spool, on_error)
+        await front.quota.take(key, spool.total)
+        batch = Batch(id=intake.batch_id, tenant_id=key.tenant_id, total=spool.total, skipped=intake.refused)
+        body = msgspec.json.encode(show.new_batch(batch) | {"errors": intake.details})
+        before = await _write_once(front, claim_of(request, key, ROUTE, digest), batch, spool, body)
+    if before is None:
+        failpoints.hit("submitted_before_bell")
+        front.ring.announce(Lane.BULK)
+    return accepted(before or Reply(202, body), "/v1/batches")
+
+
+async def _read_lines(request: Request, intake: Intake, front: Front) -> bytes:
+    """Feed the body's lines to `intake` as they come; returns the body's SHA-256."""
+    check_encoding(request)
+    limits = front.settings.api
+    digest, size, pending = hashlib.sha256(), 0, b""
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limits.max_bulk_bytes:
+            raise too_large(limits.max_bulk_bytes)
+        digest.update(chunk)
+        *lines, pending = (pending + chunk).split(b"\n")
+        await _take_all(intake, lines)
+        if len(pending) > limits.max_request_bytes:
+            raise too_large(limits.max_request_bytes)
+    await _take_all(intake, [pending])
+    return digest.digest()
+
+
+async def _take_all(intake: Intake, lines: list[bytes]) -> None:
+    turn = time.perf_counter()
+    for line in lines:
+        intake.take(line)
+        if time.perf_counter() - turn > SLICE_S:
+            await asyncio.sleep(0)
+            turn = time.perf_counter()
+
+
+def _check(intake: Intake, spool: Spool, on_error: str) -> None:
+    if intake.refused and (on_error == "refuse" or not spool.total):
+        message = f"{intake.refused:,} lines are wrong and nothing was accepted; `details` names the first"
+        raise Problem(Code.INVALID_LINES, message, f"line {intake.details[0]['line']}", details=intake.details)
+    if not spool.total:
+        raise Problem(Code.INVALID_LINES, 'the body has no lines; send one {"request": {...}} per line', details=[])
+
+
+async def _write_once(front: Front, claim: Claim | None, batch: Batch, spool: Spool, body: bytes) -> Reply | None:
+    """Write the batch, unless its idempotency key has an answer already: then that."""
+    async with front.database.transaction() as connection:
+        before = await idempotency.take(connection, claim, Reply(202, body)) if claim is not None else None
+        if before is None:
+            await copy_in(connection, batch, spool)
+    return before

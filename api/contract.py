@@ -1,0 +1,40 @@
+"""What the documentation says of the routes whose bodies we read ourselves: schemas and examples."""
+
+from typing import Any
+
+import msgspec
+
+from api.schemas import BatchLine, Envelope
+
+REF = "#/components/schemas/{name}"
+EXAMPLE: dict[str, Any] = {
+    "request": {"model": "auto", "messages": [{"role": "user", "content": "I lost my card"}]},
+    "task": "support-intent",
+    "lane": "interactive",
+    "intent": {"max_cost_usd": "0.01"},
+    "custom_id": "q-17",
+}
+_IDEMPOTENCY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "Sent again within 24 h with the same body, the request is not done again and gets the same answer.",
+}
+(_ENVELOPE_REF, _LINE_REF), COMPONENTS = msgspec.json.schema_components([Envelope, BatchLine], ref_template=REF)
+
+SUBMIT: dict[str, Any] = {
+    "parameters": [_IDEMPOTENCY],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": _ENVELOPE_REF, "example": EXAMPLE}},
+    },
+}
+BULK: dict[str, Any] = {
+    "parameters": [_IDEMPOTENCY],
+    "requestBody": {
+        "required": True,
+        "description": "One JSON object per line: jobs as POST /v1/jobs takes them, or lines of an OpenAI batch file.",
+        "content": {"application/x-ndjson": {"schema": {"anyOf": [_ENVELOPE_REF, _LINE_REF]}, "example": EXAMPLE}},
+    },
+}

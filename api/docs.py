@@ -1,0 +1,84 @@
+"""/docs: the routes, their parameters, schemas and errors on one plain page that needs nothing from the internet."""
+
+import html
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+
+from api.contract import COMPONENTS
+from api.problems import PROBLEMS
+
+router = APIRouter(tags=["operations"])
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+pre{background:#f4f4f2;padding:.7rem;overflow:auto;border-radius:4px;font-size:13px}
+h2{margin-top:2.2rem;border-top:1px solid #ddd;padding-top:1rem;font-size:1.05rem}
+b{font-family:ui-monospace,monospace}td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"""
+
+
+@router.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    """The page."""
+    return HTMLResponse(page(request.app.openapi()))
+
+
+def describe(app: FastAPI) -> None:
+    """Let the app's OpenAPI carry our schemas and say how to authenticate."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            components = schema.setdefault("components", {})
+            components.setdefault("schemas", {}).update(COMPONENTS)
+            components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"key": []}]
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend its schema
+
+
+def page(schema: dict[str, Any]) -> str:
+    """The HTML of an OpenAPI document."""
+    parts = [f"<h1>{_text(schema['info']['title'])}</h1><p>{_text(schema['info'].get('description', ''))}</p>"]
+    for path, operations in schema["paths"].items():
+        parts += [_operation(method, path, operation) for method, operation in operations.items()]
+    parts.append("<h2>Schemas</h2>" + _pre(schema["components"]["schemas"]))
+    parts.append("<h2>Errors</h2><table><tr><th>status<th>code<th>cause<th>remedy</tr>")
+    parts += [
+        f"<tr><td>{entry.status}<td><b>{code}</b><td>{_text(entry.cause)}<td>{_text(entry.remedy)}</tr>"
+        for code, entry in PROBLEMS.items()
+    ]
+    parts.append('</table><p>The same for machines: <a href="/openapi.json">/openapi.json</a></p>')
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Tokenyard API</title><style>{_STYLE}</style>'
+        + ("\n".join(parts))
+    )
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+    parts = [f"<h2><b>{method.upper()} {_text(path)}</b></h2><p>{_text(operation.get('description', ''))}</p>"]
+    if parameters := operation.get("parameters"):
+        parts.append("<table>")
+        parts += [
+            f"<tr><td><b>{_text(p['name'])}</b><td>{p['in']}<td>{_text(_short(p.get('schema', {})))}</tr>"
+            for p in parameters
+        ]
+        parts.append("</table>")
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
+        parts.append(f"<p>Body: {_text(media)}</p>" + _pre(content.get("example", content["schema"])))
+    return "".join(parts)
+
+
+def _short(schema: dict[str, Any]) -> str:
+    return msgspec.json.encode({k: v for k, v in schema.items() if k not in {"title", "description"}}).decode()
+
+
+def _pre(content: Any) -> str:
+    return f"<pre>{_text(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())}</pre>"
+
+
+def _text(text: str) -> str:
+    return html.escape(text)

@@ -1,0 +1,41 @@
+"""What a request needs of its process: settings, the record, the bells, the keys, the catalogue; made once."""
+
+import uuid
+from collections.abc import Mapping
+
+import msgspec
+from fastapi import Request
+
+from api.admission import Admission
+from api.keys import Keyring
+from api.quota import Quota
+from api.ring import Ring
+from jobs.job import Submission
+from jobs.policy import Policy
+from jobs.settings import Settings
+from jobs.signals import Signals
+from jobs.store.flush import Flush
+from jobs.store.session import Database
+from routing.plan import Yard
+
+
+class Front(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The composition of an API process."""
+
+    settings: Settings
+    database: Database
+    signals: Signals
+    ring: Ring
+    submissions: Flush[Submission, uuid.UUID]
+    keys: Keyring
+    quota: Quota
+    admission: Admission
+    yard: Yard
+    policies: Mapping[str, Policy]
+    migration_head: str
+
+
+def front_of(request: Request) -> Front:
+    """The front of the process that serves this request."""
+    front: Front = request.app.state.front
+    return front

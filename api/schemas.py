@@ -1,0 +1,179 @@
+"""What a caller may send: the envelope around a chat-completions body, and OpenAI's batch line."""
+
+import datetime as dt
+import difflib
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from api.bodies import strict_json
+from api.problems import Code, Problem
+from jobs.chat import ChatRequest, InvalidRequest
+from jobs.lanes import Lane
+from jobs.policy import Intent, Requirements
+
+MAX_BUDGET_USD = Decimal(1_000_000)
+MONEY_DECIMALS = 12
+MAX_LATENCY_MS = 86_400_000
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+LaneName = Literal["interactive", "standard", "bulk"]
+
+
+class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A job to submit. `request` is an OpenAI chat-completions body, whole; everything beside it is optional."""
+
+    request: msgspec.Raw
+    task: Name | None = None
+    lane: LaneName | None = None
+    policy: Name | None = None
+    intent: Intent | None = None
+    deadline: Annotated[dt.datetime, Meta(tz=True)] | None = None
+    strict: bool = False
+    custom_id: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
+    metadata: (
+        Annotated[dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)]
+        | None
+    ) = None
+
+
+class BatchLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of an OpenAI batch file."""
+
+    custom_id: Annotated[str, Meta(min_length=1, max_length=512)]
+    method: Literal["POST"]
+    url: Literal["/v1/chat/completions"]
+    body: msgspec.Raw
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """A submission as read: the envelope, and its request checked. Nothing of it has been judged."""
+
+    envelope: Envelope
+    request: ChatRequest
+
+
+_envelopes = msgspec.json.Decoder(Envelope)
+_batch_lines = msgspec.json.Decoder(BatchLine)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
+_WRONG = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`", re.DOTALL)
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "": Envelope.__struct_fields__,
+    "intent": Intent.__struct_fields__,
+    "intent.require": Requirements.__struct_fields__,
+}
+
+
+def read_wish(raw: bytes, *, batch_lines: bool = False) -> Wish:
+    """Read one submission; with `batch_lines` OpenAI's batch lines too. Raises Problem with the field and a remedy."""
+    tree = strict_json(raw)
+    if not isinstance(tree, dict):
+        raise Problem(Code.INVALID_VALUE, 'send a JSON object: {"request": {"model": ..., "messages": [...]}}')
+    if batch_lines and "body" in tree and "request" not in tree:
+        line = _decoded(_batch_lines, raw, {"": BatchLine.__struct_fields__})
+        envelope, body = Envelope(request=line.body, custom_id=line.custom_id), tree["body"]
+    else:
+        _check_first_steps(tree)
+        envelope, body = _decoded(_envelopes, raw, _FIELDS), tree["request"]
+    _check_texts(envelope)
+    if envelope.intent is not None:
+        check_intent(envelope.intent)
+    try:
+        request = ChatRequest.of(bytes(envelope.request), body)
+    except InvalidRequest as error:
+        param = f"request.{error.param}" if error.param else "request"
+        raise Problem(Code.INVALID_VALUE, f"request: {error.message}", param) from error
+    if len(request.model) > 200 or "\0" in request.model:
+        raise Problem(Code.INVALID_VALUE, "request.model: a name has at most 200 characters, no NUL", "request.model")
+    return Wish(envelope, request)
+
+
+def check_intent(intent: Intent) -> None:
+    """Refuse wishes that are no amounts. Raises Problem."""
+    cost = intent.max_cost_usd
+    if cost is not None:
+        sound = cost.is_finite() and 0 <= cost <= MAX_BUDGET_USD
+        if not sound or int(cost.as_tuple().exponent) < -MONEY_DECIMALS:
+            message = f"must be from 0 to {MAX_BUDGET_USD} USD with at most {MONEY_DECIMALS} decimals"
+            raise _wrong("intent.max_cost_usd", message)
+    if intent.max_latency_ms is not None and not 1 <= intent.max_latency_ms <= MAX_LATENCY_MS:
+        raise _wrong("intent.max_latency_ms", f"must be a whole number from 1 to {MAX_LATENCY_MS}")
+    if intent.min_accuracy is not None and not 0 <= intent.min_accuracy <= 1:
+        raise _wrong("intent.min_accuracy", "must be a number from 0 to 1")
+    region = intent.require.region
+    if region is not None and ("\0" in region or not 1 <= len(region) <= 50):
+        raise _wrong("intent.require.region", "must be 1 to 50 characters")
+
+
+def deadline_of(text: str) -> dt.datetime:
+    """A deadline given as a query parameter. Raises Problem."""
+    try:
+        moment: dt.datetime = msgspec.convert(text, Annotated[dt.datetime, Meta(tz=True)])
+    except msgspec.ValidationError as error:
+        raise _wrong("deadline", "must be a time with its zone, like 2026-12-01T00:00:00Z") from error
+    return moment
+
+
+def check_deadline(deadline: dt.datetime, now: dt.datetime, retention_days: int) -> None:
+    """A deadline lies ahead, and before the prompt would be dropped. Raises Problem."""
+    if deadline <= now:
+        raise _wrong("deadline", "has passed; leave it out for the lane's own, or name a later time")
+    if deadline - now > dt.timedelta(days=max(retention_days - 1, 1)):
+        raise _wrong("deadline", f"must be at most {max(retention_days - 1, 1)} days ahead: prompts are dropped then")
+
+
+def lane_of(name: str | None, default: Lane) -> Lane:
+    """The lane of a checked name."""
+    return Lane(name) if name is not None else default
+
+
+def _check_first_steps(tree: dict[str, Any]) -> None:
+    """The three mistakes of a first call, each with its own sentence."""
+    if "webhook" in tree:
+        raise Problem(Code.UNSUPPORTED, "webhook: this release has none; poll GET /v1/jobs/{id}?wait=30", "webhook")
+    if "request" not in tree and "messages" in tree:
+        message = 'put the chat-completions body under "request": {"request": {"model": ..., "messages": [...]}}'
+        raise Problem(Code.MISSING_FIELD, message, "request")
+    if "request" not in tree and "body" in tree:
+        message = "OpenAI batch lines go to POST /v1/jobs/bulk; here the body is named `request`"
+        raise Problem(Code.MISSING_FIELD, message, "request")
+
+
+def _check_texts(envelope: Envelope) -> None:
+    metadata = envelope.metadata or {}
+    texts = {"task": envelope.task, "policy": envelope.policy, "custom_id": envelope.custom_id}
+    texts |= {"metadata": "".join(metadata) + "".join(metadata.values())}
+    for param, text in texts.items():
+        if text is not None and "\0" in text:
+            raise _wrong(param, "must not contain the character NUL")
+
+
+def _decoded(decoder: "msgspec.json.Decoder[Any]", raw: bytes, known: dict[str, tuple[str, ...]]) -> Any:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), known) from error
+
+
+def _explained(text: str, known: dict[str, tuple[str, ...]]) -> Problem:
+    """Turn msgspec's sentence into a problem with a param, and for an unknown field the nearest known one."""
+    if found := _UNKNOWN.match(text):
+        path = found["path"] or ""
+        names = known.get(path, ())
+        near = difflib.get_close_matches(found["field"][:100], names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(names)}"
+        param = f"{path}.{found['field']}" if path else found["field"]
+        return Problem(Code.UNKNOWN_FIELD, f"{param[:200]}: unknown field; {hint}", param[:200])
+    if found := _MISSING.match(text):
+        param = f"{found['path']}.{found['field']}" if found["path"] else found["field"]
+        return Problem(Code.MISSING_FIELD, f"{param}: this field is required", param)
+    if found := _WRONG.match(text):
+        return Problem(Code.INVALID_VALUE, f"{found['path']}: {found['what']}", found["path"])
+    return Problem(Code.INVALID_VALUE, text)
+
+
+def _wrong(param: str, what: str) -> Problem:
+    return Problem(Code.INVALID_VALUE, f"{param}: {what}", param)

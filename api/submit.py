@@ -1,0 +1,77 @@
+"""POST /v1/jobs: reads one job, judges it, commits it with whatever else is waiting, and answers 202."""
+
+import asyncio
+import hashlib
+import re
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from api import show
+from api.admission import Defaults
+from api.auth import Submitter
+from api.bodies import read_body
+from api.contract import SUBMIT
+from api.front import Front, front_of
+from api.once import claim_of
+from api.schemas import Wish, read_wish
+from jobs import failpoints
+from jobs.job import Submission
+from jobs.lanes import Lane
+from jobs.store import idempotency
+from jobs.store.idempotency import Claim, Reply
+from jobs.store.submit import insert
+from jobs.store.uuid7 import uuid7
+
+router = APIRouter(tags=["jobs"])
+ROUTE = "/v1/jobs"
+OFF_LOOP_BYTES = 262_144
+"""A body over this is read in a thread: walking its tree would hold up the other requests."""
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, section 3.2; anything else is ignored, as it asks."""
+DEFAULTS = Defaults(lane=Lane.STANDARD)
+
+
+@router.post(ROUTE, status_code=202, openapi_extra=SUBMIT)
+async def submit(request: Request, key: Submitter) -> Response:
+    """Submit one job. The 202 is sent after its row is committed; poll the address in Location."""
+    front = front_of(request)
+    raw = await read_body(request, front.settings.api.max_request_bytes)
+    submission = front.admission.admit(await read(raw), key.tenant_id, uuid7(), DEFAULTS)
+    if TRACEPARENT.fullmatch(trace := request.headers.get("traceparent", "")):
+        submission = msgspec.structs.replace(submission, traceparent=trace)
+    await front.quota.take(key, 1)
+    body = msgspec.json.encode(show.accepted(submission))
+    claim = claim_of(request, key, ROUTE, hashlib.sha256(raw).digest())
+    if claim is None:
+        await front.submissions.add(submission)
+        reply = None
+    else:
+        reply = await _insert_once(front, claim, submission, body)
+    if reply is None:
+        failpoints.hit("submitted_before_bell")
+        front.ring.announce(submission.lane, submission.id)
+        reply = Reply(202, body)
+    return accepted(reply, ROUTE)
+
+
+async def read(raw: bytes) -> Wish:
+    """Read one submission, a large one in a thread. Raises Problem."""
+    if len(raw) > OFF_LOOP_BYTES:
+        return await asyncio.to_thread(read_wish, raw)
+    return read_wish(raw)
+
+
+def accepted(reply: Reply, route: str) -> Response:
+    """The 202 with the address to poll, the first time and at each repetition."""
+    made = msgspec.json.decode(reply.body)["id"]
+    return Response(reply.body, reply.status, {"location": f"{route}/{made}"}, media_type="application/json")
+
+
+async def _insert_once(front: Front, claim: Claim, submission: Submission, body: bytes) -> Reply | None:
+    """Insert under an idempotency key; the earlier answer when there is one. Raises InFlight, OtherBody."""
+    async with front.database.transaction() as connection:
+        before = await idempotency.take(connection, claim, Reply(202, body))
+        if before is None:
+            await insert(connection, [submission])
+    return before

@@ -1,0 +1,87 @@
+import asyncio
+
+import msgspec
+from sqlalchemy import text
+
+from tests.api.caller import JOB, Caller
+
+GOOD = msgspec.json.encode(JOB)
+OPENAI = msgspec.json.encode(
+    {"custom_id": "o-1", "method": "POST", "url": "/v1/chat/completions", "body": JOB["request"]}
+)
+
+
+async def test_two_thousand_lines_become_a_batch_in_input_order(caller: Caller):
+    batch_id = await caller.bulk(2_000)
+    batch = await caller.get(f"/v1/batches/{batch_id}")
+    assert (batch["total"], batch["counts"]["queued"], batch["cost_usd"]) == (2_000, 2_000, "0.000000000000")
+    response = await caller.call("GET", f"/v1/batches/{batch_id}/results")
+    lines = [msgspec.json.decode(line) for line in response.text.splitlines()]
+    assert [line["custom_id"] for line in lines] == [f"q-{n}" for n in range(2_000)]
+
+
+async def test_openai_batch_lines_blank_lines_and_line_ends_of_windows_are_taken(caller: Caller):
+    response = await caller.call("POST", "/v1/jobs/bulk", b"\r\n".join([OPENAI, b"", GOOD, b"  ", b""]))
+    assert response.status_code == 202, response.text
+    assert response.json()["total"] == 2
+    assert (await caller.get("/v1/jobs?custom_id=o-1"))["data"][0]["lane"] == "bulk"
+
+
+async def test_one_bad_line_refuses_the_whole_and_is_named_by_number(caller: Caller):
+    status, error = await caller.problem("POST", "/v1/jobs/bulk", b"\n".join([GOOD, b"", b'{"tsak": 1}', GOOD]))
+    assert (status, error["code"]) == (400, "invalid_lines")
+    assert [(detail["line"], detail["code"]) for detail in error["details"]] == [(3, "unknown_field")]
+    assert (await caller.get("/v1/jobs"))["data"] == []
+
+
+async def test_only_the_first_hundred_bad_lines_are_named(caller: Caller):
+    _, error = await caller.problem("POST", "/v1/jobs/bulk", b"x\n" * 250)
+    assert len(error["details"]) == 100
+    assert "250" in error["message"]
+
+
+async def test_with_skip_the_good_lines_are_accepted_and_the_bad_reported(caller: Caller):
+    response = await caller.call("POST", "/v1/jobs/bulk?on_error=skip", b"\n".join([GOOD, b"nonsense", GOOD]))
+    made = response.json()
+    assert (response.status_code, made["total"], made["skipped"]) == (202, 2, 1)
+    assert made["errors"][0]["line"] == 2
+    assert (await caller.get(f"/v1/batches/{made['id']}"))["skipped"] == 1
+
+
+async def test_query_parameters_are_the_defaults_of_lines_that_do_not_say(caller: Caller):
+    own = msgspec.json.encode(JOB | {"task": "own", "lane": "interactive"})
+    path = "/v1/jobs/bulk?lane=standard&task=shared&policy=maker/small"
+    response = await caller.call("POST", path, b"\n".join([GOOD, own]))
+    assert response.status_code == 202, response.text
+    second, first = (await caller.get("/v1/jobs"))["data"]
+    assert (first["lane"], first["task"], first["policy"]) == ("standard", "shared", "maker/small")
+    assert (second["lane"], second["task"]) == ("interactive", "own")
+
+
+async def test_a_bulk_submit_knows_its_limits(caller: Caller):
+    cases = [
+        ("", b"", 400, "invalid_lines"),
+        ("", b"\n\n", 400, "invalid_lines"),
+        ("", (GOOD + b"\n") * 3_001, 413, "too_many_lines"),
+        ("", b" " * 2_000_001, 413, "body_too_large"),
+        ("", b"[" + b" " * 200_000, 413, "body_too_large"),
+        ("?on_error=maybe", GOOD, 400, "invalid_value"),
+        ("?deadline=tomorrow", GOOD, 400, "invalid_value"),
+        ("?task=%00", GOOD, 400, "invalid_value"),
+        ("?lnae=bulk", GOOD, 400, "unknown_field"),
+        ("?policy=nobody", GOOD, 400, "invalid_lines"),
+    ]
+    for query, body, status, code in cases:
+        found, error = await caller.problem("POST", f"/v1/jobs/bulk{query}", body)
+        assert (found, error["code"]) == (status, code), (query, body[:40], error)
+
+
+async def test_a_bulk_submit_sent_twice_under_one_key_is_one_batch(caller: Caller):
+    body = b"\n".join([GOOD] * 50)
+    answers = await asyncio.gather(
+        *(caller.call("POST", "/v1/jobs/bulk", body, idempotency_key="bulk-1") for _ in range(5))
+    )
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.content for answer in answers}) == 1
+    async with caller.database.statement() as connection:
+        assert (await connection.execute(text("select count(*) from jobs"))).scalar_one() == 50

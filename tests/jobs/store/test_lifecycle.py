@@ -1,0 +1,260 @@
+import asyncio
+import uuid
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from jobs.chat import Adaptation
+from jobs.failures import Failure, FailureKind
+from jobs.lanes import Lane
+from jobs.receipt import Receipt
+from jobs.states import Outcome, State
+from jobs.store import lifecycle, owner, sweep
+from jobs.store.rows import Closing, Move, Opening
+from jobs.store.session import Database
+from jobs.store.uuid7 import uuid7
+from tests.jobs.store import given
+
+LATE = "update jobs set lease_until = now() - interval '1 s' where state = 'running'"
+FAILED = Failure(FailureKind.TRANSIENT, "broken")
+
+
+async def one(database: Database, query: str, **names: Any) -> Any:
+    async with database.statement() as connection:
+        return (await connection.execute(text(query), names)).one()
+
+
+async def settle(database: Database, *moves: Move) -> set[uuid.UUID]:
+    async with database.statement() as connection:
+        return await lifecycle.settle(connection, list(moves))
+
+
+async def rescued(database: Database) -> None:
+    """The worker dies: its lease runs out and the sweeper comes."""
+    async with database.statement() as connection:
+        await connection.execute(text(LATE))
+        await sweep.rescue(connection, 3)
+
+
+async def running(database: Database) -> tuple[uuid.UUID, uuid.UUID, uuid.UUID, uuid.UUID]:
+    """(tenant, job, token, open attempt) of a job in the middle of its call."""
+    tenant_id = await given.tenant(database)
+    job_id = await given.job(database, tenant_id)
+    token = await given.claimed(database, job_id)
+    return tenant_id, job_id, token, await given.attempt(database, job_id, token)
+
+
+async def test_two_claims_of_one_bell_share_the_jobs_and_never_wait(database: Database):
+    tenant_id = await given.tenant(database)
+    ids = [await given.job(database, tenant_id, lane=Lane.INTERACTIVE, released=True) for _ in range(8)]
+
+    async def claim() -> list[uuid.UUID]:
+        async with database.statement() as connection:
+            return [job.id for job in await lifecycle.claim_rung(connection, ids, lease_s=30)]
+
+    claimed = await asyncio.gather(*(claim() for _ in range(4)))
+    assert sorted(job_id for each in claimed for job_id in each) == sorted(ids)
+
+
+async def test_a_job_is_claimed_neither_unreleased_nor_late(database: Database):
+    tenant_id = await given.tenant(database)
+    waiting = await given.job(database, tenant_id)
+    late = await given.job(database, tenant_id, lane=Lane.INTERACTIVE, released=True)
+    async with database.statement() as connection:
+        await connection.execute(text("update jobs set deadline_at = now() where id = :id"), {"id": late})
+        assert await lifecycle.claim_rung(connection, [waiting, late], lease_s=30) == []
+
+
+async def test_the_poll_leaves_fresh_releases_to_their_bell(database: Database):
+    tenant_id = await given.tenant(database)
+    job_id = await given.job(database, tenant_id, lane=Lane.INTERACTIVE, released=True)
+    async with database.statement() as connection:
+        poll = partial(lifecycle.claim_polled, connection, [Lane.INTERACTIVE], most=5, lease_s=30.0)
+        assert await poll(silence_s=60.0) == []
+        (job,) = await poll(silence_s=0.0)
+    assert job.id == job_id
+
+
+async def test_a_job_without_a_readable_request_fails_alone(database: Database):
+    tenant_id = await given.tenant(database)
+    good, gone, garbled = [await given.job(database, tenant_id, lane=Lane.INTERACTIVE, released=True) for _ in range(3)]
+    async with database.statement() as connection:
+        await connection.execute(text("delete from payloads where id = :id"), {"id": gone})
+        await connection.execute(text("update payloads set body = '[]' where id = :id"), {"id": garbled})
+        (job,) = await lifecycle.claim_rung(connection, [gone, good, garbled], lease_s=30)
+        rows = await connection.execute(
+            text("select id, state, error ->> 'kind' as kind from jobs where id <> :id"), {"id": good}
+        )
+        assert {(row.id, row.state, row.kind) for row in rows} == {
+            (gone, "failed", "internal"),
+            (garbled, "failed", "internal"),
+        }
+    assert job.id == good
+
+
+async def test_a_job_may_be_deferred_a_hundred_thousand_times(database: Database):
+    _, job_id, token, attempt_id = await running(database)
+    cut = given.closing(attempt_id, outcome=Outcome.NOT_SENT, answer=None)
+    await settle(database, Move.defer(job_id, token, 0.0, cut))
+    async with database.statement() as connection:
+        await connection.execute(text("update jobs set claims = 100000"))
+    await given.claimed(database, job_id)
+    assert (await one(database, "select claims from jobs")).claims == 100_001
+
+
+async def test_a_call_is_opened_once_though_it_is_said_twice(database: Database):
+    _, job_id, token, attempt_id = await running(database)
+    opening = Opening(
+        id=attempt_id, job_id=job_id, token=token, deployment="m/s@lab", model="m/s", provider="lab", tier=0
+    )
+    async with database.statement() as connection:
+        assert await lifecycle.open_attempts(connection, [opening]) == {attempt_id}
+    assert (await one(database, "select count(*) as n from attempts")).n == 1
+    await settle(database, Move.close(job_id, token, given.closing(attempt_id, outcome=Outcome.REJECTED)))
+    async with database.statement() as connection:
+        assert await lifecycle.open_attempts(connection, [opening]) == set()
+
+
+async def test_no_call_is_opened_after_the_owner_cancelled(database: Database):
+    tenant_id, job_id, token, attempt_id = await running(database)
+    await settle(database, Move.close(job_id, token, given.closing(attempt_id, outcome=Outcome.REJECTED)))
+    async with database.statement() as connection:
+        await owner.cancel_job(connection, tenant_id, job_id)
+        opening = Opening(
+            id=uuid7(), job_id=job_id, token=token, deployment="m/s@lab", model="m/s", provider="lab", tier=0
+        )
+        assert await lifecycle.open_attempts(connection, [opening]) == set()
+
+
+async def test_a_success_writes_job_answer_and_bill_together(database: Database):
+    _, job_id, token, attempt_id = await running(database)
+    story = Receipt(policy="auto", catalog_version="1", policy_version="1")
+    dropped = (Adaptation("seed", "dropped", "not known there"),)
+    move = Move.succeed(job_id, token, attempt_id, given.closing(attempt_id)).with_story(
+        story, dropped, intent_kept=True
+    )
+    assert await settle(database, move) == {job_id}
+    job = await one(database, "select * from jobs")
+    assert (job.state, job.answer_attempt, job.token, job.intent_kept) == ("succeeded", attempt_id, None, True)
+    assert job.receipt["policy"] == "auto"
+    assert job.adaptations[0]["field"] == "seed"
+    attempt = await one(database, "select * from attempts")
+    assert (attempt.outcome, attempt.cost_usd, attempt.cost_basis) == ("accepted", Decimal("0.000123400000"), "usage")
+    assert attempt.confidence == pytest.approx(0.83)
+    assert (await one(database, "select body from payloads where id = :id", id=attempt_id)).body == given.ANSWER
+
+
+async def test_a_late_answer_is_booked_over_the_guess_and_neither_used_nor_kept(database: Database):
+    _, job_id, token, attempt_id = await running(database)
+    await rescued(database)
+    guess = await one(database, "select outcome, cost_usd, cost_basis from attempts")
+    assert tuple(guess) == ("unknown", None, "estimate")
+    assert await settle(database, Move.succeed(job_id, token, attempt_id, given.closing(attempt_id))) == set()
+    bill = await one(database, "select outcome, cost_usd, cost_basis from attempts")
+    assert tuple(bill) == ("orphaned", Decimal("0.000123400000"), "usage")
+    assert (await one(database, "select state, answer_attempt from jobs")) == ("queued", None)
+    assert (await one(database, "select count(*) as n from payloads where id = :id", id=attempt_id)).n == 0
+
+
+async def test_a_late_failure_keeps_its_name_and_books_its_cost(database: Database):
+    _, job_id, token, attempt_id = await running(database)
+    await rescued(database)
+    late = Closing(id=attempt_id, outcome=Outcome.FAILED, failure=FailureKind.TIMEOUT, cost_usd=Decimal("0.5"))
+    assert await settle(database, Move.close(job_id, token, late)) == set()
+    assert (await one(database, "select outcome, cost_usd from attempts")) == ("failed", Decimal("0.5"))
+
+
+async def test_a_stale_and_a_fresh_claim_in_one_flush_are_told_apart(database: Database):
+    _, job_id, old, first = await running(database)
+    await rescued(database)
+    new = await given.claimed(database, job_id)
+    second = await given.attempt(database, job_id, new)
+    await settle(
+        database,
+        Move.succeed(job_id, old, first, given.closing(first)),
+        Move.succeed(job_id, new, second, given.closing(second)),
+    )
+    assert (await one(database, "select state, answer_attempt from jobs")) == ("succeeded", second)
+    assert (await one(database, "select outcome from attempts where id = :id", id=first)).outcome == "orphaned"
+    assert (await one(database, "select outcome from attempts where id = :id", id=second)).outcome == "accepted"
+
+
+async def test_an_ending_said_twice_changes_nothing_the_second_time(database: Database):
+    _, job_id, token, attempt_id = await running(database)
+    move = Move.succeed(job_id, token, attempt_id, given.closing(attempt_id))
+    assert await settle(database, move) == {job_id}
+    before = (await one(database, "select * from jobs"), await one(database, "select * from attempts"))
+    again = Move.fail(job_id, token, FAILED, given.closing(attempt_id, cost_usd=Decimal(9)))
+    assert await settle(database, move, again) == set()
+    assert (await one(database, "select * from jobs"), await one(database, "select * from attempts")) == before
+
+
+async def test_a_deferred_job_waits_its_time_with_its_deaths_forgiven(database: Database):
+    _, job_id, token, attempt_id = await running(database)
+    async with database.statement() as connection:
+        await connection.execute(text("update jobs set deaths = 2"))
+    cut = given.closing(attempt_id, outcome=Outcome.CANCELLED, answer=None)
+    assert await settle(database, Move.defer(job_id, token, 600.0, cut)) == {job_id}
+    job = await one(database, "select *, run_at - now() > interval '590 s' as waits from jobs")
+    assert (job.state, job.deaths, job.waits, job.released_at, job.finished_at) == ("queued", 0, True, None, None)
+
+
+async def test_a_flagged_job_is_cancelled_instead_of_deferred(database: Database):
+    tenant_id, job_id, token, attempt_id = await running(database)
+    async with database.statement() as connection:
+        await owner.cancel_job(connection, tenant_id, job_id)
+    cut = given.closing(attempt_id, outcome=Outcome.CANCELLED, answer=None)
+    assert await settle(database, Move.defer(job_id, token, 5.0, cut)) == {job_id}
+    job = await one(database, "select state, finished_at is not null as ended from jobs")
+    assert tuple(job) == ("cancelled", True)
+
+
+async def test_a_finish_that_wins_over_a_cancel_stays(database: Database):
+    tenant_id, job_id, token, attempt_id = await running(database)
+    async with database.statement() as connection:
+        await owner.cancel_job(connection, tenant_id, job_id)
+    assert await settle(database, Move.succeed(job_id, token, attempt_id, given.closing(attempt_id))) == {job_id}
+    assert (await one(database, "select state from jobs")).state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"), [(State.FAILED, "transient"), (State.EXPIRED, "deadline_passed"), (State.CANCELLED, None)]
+)
+async def test_each_ending_keeps_its_error_and_its_bill(database: Database, state: State, kind: str | None):
+    _, job_id, token, attempt_id = await running(database)
+    cut = given.closing(attempt_id, outcome=Outcome.CANCELLED, answer=None, cost_usd=None, cost_basis="estimate")
+    moves = {
+        State.FAILED: Move.fail(job_id, token, FAILED, cut),
+        State.EXPIRED: Move.expire(job_id, token, cut),
+        State.CANCELLED: Move.cancel(job_id, token, cut),
+    }
+    assert await settle(database, moves[state]) == {job_id}
+    job = await one(database, "select state, error ->> 'kind' as kind from jobs")
+    assert tuple(job) == (state, kind)
+    attempt = await one(database, "select outcome, cost_usd, cost_bound_usd from attempts")
+    assert tuple(attempt) == ("cancelled", None, Decimal("0.005"))
+
+
+async def test_who_continues_sees_what_was_tried(database: Database):
+    _, job_id, token, attempt_id = await running(database)
+    low = given.closing(attempt_id, outcome=Outcome.REJECTED, confidence=0.4)
+    assert await settle(database, Move.close(job_id, token, low)) == {job_id}
+    assert await settle(database, Move.defer(job_id, token, 0.0, None)) == {job_id}
+    async with database.statement() as connection:
+        await sweep.release(connection, Lane.STANDARD, 5)
+        (job,) = await lifecycle.claim_rung(connection, [job_id], lease_s=30)
+    (past,) = job.past
+    assert (past.id, past.outcome, past.deployment, past.answered) == (
+        attempt_id,
+        Outcome.REJECTED,
+        "maker/small@lab",
+        True,
+    )
+    assert (past.cost_usd, past.cost_bound_usd) == (Decimal("0.0001234"), Decimal("0.005"))
+
+
+async def test_an_empty_flush_is_no_trouble(database: Database):
+    assert await settle(database) == set()

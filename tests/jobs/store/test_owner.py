@@ -1,0 +1,70 @@
+import asyncio
+
+from sqlalchemy import text
+
+from jobs.chat import ChatRequest
+from jobs.lanes import Lane
+from jobs.store import lifecycle, owner
+from jobs.store.rows import Move
+from jobs.store.session import Database
+from tests.jobs.store import given
+
+
+async def test_a_cancel_that_meets_a_claim_half_way_flags_the_running_job(database: Database):
+    tenant_id = await given.tenant(database)
+    job_id = await given.job(database, tenant_id, lane=Lane.INTERACTIVE, released=True)
+    async with database.transaction() as worker:
+        await lifecycle.claim_rung(worker, [job_id], lease_s=30)
+
+        async def cancel() -> owner.Cancelled:
+            async with database.transaction() as connection:
+                return await owner.cancel_job(connection, tenant_id, job_id)
+
+        cancelling = asyncio.create_task(cancel())
+        await _until_it_waits(database)
+    assert await cancelling == owner.Cancelled(ended=(), told=(job_id,))
+
+
+async def _until_it_waits(database: Database) -> None:
+    waiting = text(
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    )
+    for _ in range(500):
+        async with database.statement() as connection:
+            if (await connection.execute(waiting)).scalar_one():
+                return
+        await asyncio.sleep(0.005)
+    raise AssertionError("nobody waits for a lock")
+
+
+async def test_a_deferred_job_whose_owner_had_cancelled_ends(database: Database):
+    tenant_id = await given.tenant(database)
+    job_id = await given.job(database, tenant_id)
+    token = await given.claimed(database, job_id)
+    async with database.transaction() as connection:
+        await owner.cancel_job(connection, tenant_id, job_id)
+    await given.settle(database, Move.defer(job_id, token, 5.0, None))
+    async with database.transaction() as connection:
+        assert await owner.standing(connection, tenant_id, job_id) == owner.Standing("cancelled", is_purged=False)
+
+
+async def test_a_retry_carries_the_same_request_in_a_lane_that_is_open_to_all(database: Database):
+    tenant_id, other = await given.tenant(database), await given.tenant(database, "other")
+    job_id = await given.job(database, tenant_id, lane=Lane.QUARANTINE, task="t")
+    await given.succeeded(database, job_id)
+    async with database.transaction() as connection:
+        assert await owner.retry_job(connection, other, job_id) is None
+        new_id = await owner.retry_job(connection, tenant_id, job_id)
+        assert new_id is not None
+        await connection.execute(text("update jobs set released_at = now() where id = :id"), {"id": new_id})
+        (job,) = await lifecycle.claim_rung(connection, [new_id], lease_s=30)
+    assert (job.lane, job.task, job.request) == (Lane.STANDARD, "t", ChatRequest.parse(given.RAW))
+
+
+async def test_a_strangers_erase_erases_nothing(database: Database):
+    tenant_id, other = await given.tenant(database), await given.tenant(database, "other")
+    job_id = await given.job(database, tenant_id)
+    await given.succeeded(database, job_id)
+    async with database.transaction() as connection:
+        await owner.erase(connection, other, job_id)
+        assert (await connection.execute(text("select count(*) from payloads"))).scalar_one() == 2

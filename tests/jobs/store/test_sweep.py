@@ -1,0 +1,148 @@
+import asyncio
+import datetime as dt
+import uuid
+
+from sqlalchemy import text
+
+from jobs.lanes import Lane
+from jobs.store import owner, sweep
+from jobs.store.session import Database
+from tests.jobs.store import given
+
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+LATE = "update jobs set lease_until = now() - interval '1 s' where state = 'running'"
+
+
+async def execute(database: Database, statement: str) -> None:
+    async with database.statement() as connection:
+        await connection.execute(text(statement))
+
+
+async def test_the_most_urgent_are_released_first_and_only_when_due(database: Database):
+    tenant_id = await given.tenant(database)
+    hours = [dt.timedelta(hours=n) for n in (3, 1, 2)]
+    third, first, second = [await given.job(database, tenant_id, urgent_at=NOW + hour) for hour in hours]
+    waits = await given.job(database, tenant_id, urgent_at=NOW)
+    await given.job(database, tenant_id, lane=Lane.BULK, urgent_at=NOW)
+    async with database.statement() as connection:
+        await connection.execute(text("update jobs set run_at = now() + interval '1 h' where id = :id"), {"id": waits})
+        assert set(await sweep.release(connection, Lane.STANDARD, 2)) == {first, second}
+        assert await sweep.depths(connection) == {Lane.STANDARD: 2}
+        assert await sweep.release(connection, Lane.STANDARD, 2) == [third]
+
+
+async def test_two_dispatchers_do_not_fill_one_lane_twice(database: Database):
+    tenant_id = await given.tenant(database)
+    ids = {await given.job(database, tenant_id) for _ in range(2)}
+    bulk_id = await given.job(database, tenant_id, lane=Lane.BULK)
+    async with database.transaction() as mine, database.statement() as other:
+        taken = set(await sweep.release(mine, Lane.STANDARD, 1))
+        assert await sweep.release(other, Lane.STANDARD, 5) == []
+        assert await sweep.release(other, Lane.BULK, 5) == [bulk_id]
+    async with database.statement() as connection:
+        assert {*await sweep.release(connection, Lane.STANDARD, 5)} == ids - taken
+
+
+async def test_only_old_unanswered_releases_are_taken_back(database: Database):
+    tenant_id = await given.tenant(database)
+    old, fresh = [await given.job(database, tenant_id, lane=Lane.INTERACTIVE, released=True) for _ in range(2)]
+    async with database.statement() as connection:
+        await connection.execute(
+            text("update jobs set released_at = now() - interval '31 s' where id = :id"), {"id": old}
+        )
+        assert await sweep.reissue(connection, 30.0) == [old]
+        assert await sweep.depths(connection) == {Lane.INTERACTIVE: 1}
+        assert await sweep.release(connection, Lane.INTERACTIVE, 5) == [old]
+    assert fresh != old
+
+
+async def test_a_job_fails_when_its_third_worker_dies(database: Database):
+    job_id = await given.job(database, await given.tenant(database))
+    states = []
+    for _ in range(3):
+        await given.claimed(database, job_id)
+        await execute(database, LATE)
+        async with database.statement() as connection:
+            ((found, state),) = await sweep.rescue(connection, 3)
+        assert found == job_id
+        states.append(state)
+    assert states == ["queued", "queued", "failed"]
+    async with database.statement() as connection:
+        job = (await connection.execute(text("select error, token, finished_at from jobs"))).one()
+    assert job.error["kind"] == "worker_deaths"
+    assert job.error["message"].startswith("3 workers died")
+    assert job.finished_at is not None
+
+
+async def test_a_living_lease_is_left_alone(database: Database):
+    job_id = await given.job(database, await given.tenant(database))
+    await given.claimed(database, job_id)
+    async with database.statement() as connection:
+        assert await sweep.rescue(connection, 3) == []
+
+
+async def test_a_rescued_job_whose_owner_cancelled_it_is_cancelled(database: Database):
+    tenant_id = await given.tenant(database)
+    job_id = await given.job(database, tenant_id)
+    await given.claimed(database, job_id)
+    await execute(database, LATE)
+    async with database.statement() as connection:
+        await owner.cancel_job(connection, tenant_id, job_id)
+        assert await sweep.rescue(connection, 1) == [(job_id, "cancelled")]
+        error = (await connection.execute(text("select error from jobs"))).scalar_one()
+    assert error is None
+
+
+async def test_a_call_without_a_known_bound_stays_of_unknown_cost(database: Database):
+    job_id = await given.job(database, await given.tenant(database))
+    token = await given.claimed(database, job_id)
+    bounded = await given.attempt(database, job_id, token)
+    unbounded = await given.attempt(database, job_id, token)
+    async with database.statement() as connection:
+        await connection.execute(text("update attempts set cost_bound_usd = null where id = :id"), {"id": unbounded})
+        await connection.execute(text(LATE))
+        await sweep.rescue(connection, 3)
+        rows = await connection.execute(text("select id, outcome, cost_usd, cost_basis from attempts"))
+        found = {row.id: tuple(row[1:]) for row in rows}
+    assert found == {bounded: ("unknown", None, "estimate"), unbounded: ("unknown", None, "none")}
+
+
+async def test_two_sweepers_rescue_each_job_once(database: Database):
+    tenant_id = await given.tenant(database)
+    ids = [await given.job(database, tenant_id) for _ in range(6)]
+    for job_id in ids:
+        await given.claimed(database, job_id)
+    await execute(database, LATE)
+
+    async def rescue() -> list[uuid.UUID]:
+        async with database.statement() as connection:
+            return [job_id for job_id, _ in await sweep.rescue(connection, 3)]
+
+    found = await asyncio.gather(*(rescue() for _ in range(3)))
+    assert sorted(job_id for each in found for job_id in each) == sorted(ids)
+
+
+async def test_the_late_are_expired_while_they_wait_and_not_while_they_run(database: Database):
+    tenant_id = await given.tenant(database)
+    waits, runs = await given.job(database, tenant_id), await given.job(database, tenant_id)
+    await given.claimed(database, runs)
+    async with database.statement() as connection:
+        await connection.execute(text("update jobs set deadline_at = now()"))
+        assert await sweep.expire(connection) == [waits]
+        error = (await connection.execute(text("select error from jobs where id = :id"), {"id": waits})).scalar_one()
+    assert error["kind"] == "deadline_passed"
+
+
+async def test_idempotency_keys_are_forgotten_after_a_day(database: Database):
+    tenant_id = await given.tenant(database)
+    async with database.statement() as connection:
+        for key, age in (("young", "23 h"), ("old", "25 h")):
+            await connection.execute(
+                text(
+                    "insert into idempotency (tenant_id, route, key, body_sha256, created_at)"
+                    " values (:tenant_id, 'jobs', :key, '', now() - cast(:age as interval))"
+                ),
+                {"tenant_id": tenant_id, "key": key, "age": age},
+            )
+        await sweep.forget_idempotency(connection)
+        assert list((await connection.execute(text("select key from idempotency"))).scalars()) == ["young"]
