@@ -69,8 +69,8 @@ def errors() -> str:
     lines = [
         "# Error codes",
         "",
-        "Drawn from `api/problems.py` by `python docs/draw.py`; a test holds this page to it. OpenAI's shape,",
-        'so that its SDKs raise the right class: `{"error": {"type", "code", "message", "param"}}`. The list is closed.',
+        "Drawn from `api/problems.py` by `python docs/draw.py`; a test holds this page to it. The list is closed.",
+        "Errors have OpenAI's shape (an `error` with type, code, message and param), so that its SDKs raise their classes.",
         "",
         "| code | status | type | cause | what to do |",
         "|---|---|---|---|---|",
