@@ -70,7 +70,7 @@ def errors() -> str:
         "# Error codes",
         "",
         "Drawn from `api/problems.py` by `python docs/draw.py`; a test holds this page to it. The list is closed.",
-        "Errors have OpenAI's shape (an `error` with type, code, message and param), so that its SDKs raise their classes.",
+        "Errors have OpenAI's shape (`error` with type, code, message, param), so that its SDKs raise their classes.",
         "",
         "| code | status | type | cause | what to do |",
         "|---|---|---|---|---|",

@@ -91,10 +91,9 @@ class Dispatcher:
         """Fill every lane to its depth."""
         try:
             async with self._database.statement() as connection:
-                depths = await sweep.depths(connection)
-                for lane in Lane:
-                    room = self._settings.dispatcher.depth - depths.get(lane, 0)
-                    if room < TERMS[lane].bell_size:
+                for lane, depth, has_due in await sweep.lanes(connection):
+                    room = self._settings.dispatcher.depth - depth
+                    if not has_due or room < TERMS[lane].bell_size:
                         continue
                     released = await sweep.release(connection, lane, room)
                     if released:

@@ -2,15 +2,20 @@
 
 import uuid
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.lanes import Lane
 
-# Released, still queued: the depth of a lane.
-DEPTH = text("""
-select lane, count(*) as depth from jobs where state = 'queued' and released_at is not null group by lane
+# One look at all lanes, so that an idle dispatcher costs one small query a tick.
+LANES = text("""
+select l.lane,
+    (select count(*) from jobs where lane = l.lane and state = 'queued' and released_at is not null) as depth,
+    exists (select from jobs where lane = l.lane and state = 'queued' and released_at is null and run_at <= now())
+        as has_due
+from unnest(cast(:lanes as text[])) as l(lane)
 """)
 
 # Most urgent first; the advisory lock keeps two dispatchers from filling one lane twice.
@@ -71,10 +76,20 @@ from late where jobs.id = late.id returning jobs.id
 FORGET = text("delete from idempotency where created_at < now() - interval '24 hours'")
 
 
-async def depths(connection: AsyncConnection) -> dict[Lane, int]:
-    """Jobs released and not yet claimed, by lane; lanes without any are absent."""
-    found = await connection.execute(DEPTH)
-    return {Lane(row.lane): row.depth for row in found}
+class LaneView(NamedTuple):
+    """A lane as the dispatcher sees it."""
+
+    lane: Lane
+    depth: int
+    """Jobs released and not yet claimed."""
+    has_due: bool
+    """Whether any job waits for release."""
+
+
+async def lanes(connection: AsyncConnection) -> list[LaneView]:
+    """Every lane's depth, and whether it has anything to release."""
+    found = await connection.execute(LANES, {"lanes": [lane.value for lane in Lane]})
+    return [LaneView(Lane(row.lane), row.depth, row.has_due) for row in found]
 
 
 async def release(connection: AsyncConnection, lane: Lane, most: int) -> list[uuid.UUID]:
