@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.client import Client
-from cli.processes import LARGE
+from cli.processes import LARGE, SMALL
 from cli.yard import Yard
 from jobs.chat import Usage
 from routing.catalog import Deployment, Price
@@ -36,6 +36,7 @@ class Report(msgspec.Struct, kw_only=True):
     accuracy: float
     cost_usd: Decimal
     cost_all_dear_usd: Decimal
+    cost_all_cheap_usd: Decimal
     call_p50_ms: int
     call_p95_ms: int
     job_p50_ms: int
@@ -82,6 +83,7 @@ class Report(msgspec.Struct, kw_only=True):
         yield "cost", f"${self.cost_usd:.4f}"
         saved = self.cost_all_dear_usd / self.cost_usd if self.cost_usd else Decimal(0)
         yield "cost if all had gone dear", f"${self.cost_all_dear_usd:.4f}, {saved:.1f} times as much"
+        yield "cost if all had stayed cheap", f"${self.cost_all_cheap_usd:.4f}"
         yield "latency of calls", f"p50 {self.call_p50_ms} ms, p95 {self.call_p95_ms} ms"
         yield "latency of jobs, with waiting", f"p50 {self.job_p50_ms:,} ms, p95 {self.job_p95_ms:,} ms"
         yield "throughput", f"{self.jobs / self.took_s:.0f} jobs/s, {self.took_s:.1f} s with both kills"
@@ -115,7 +117,8 @@ def collect(client: Client, yard: Yard, batch_id: str, truth: list[str], took_s:
         failed_over=sum(failed_over(tried) for tried in by_job.values()),
         accuracy=right / len(truth),
         cost_usd=sum((Decimal(a["cost_usd"]) for a in attempts if a["cost_usd"] is not None), Decimal(0)),
-        cost_all_dear_usd=sum((dear_cost(tried, prices[LARGE]) for tried in by_job.values()), Decimal(0)),
+        cost_all_dear_usd=sum((once_at(prices[LARGE], tried) for tried in by_job.values()), Decimal(0)),
+        cost_all_cheap_usd=sum((once_at(prices[SMALL], tried) for tried in by_job.values()), Decimal(0)),
         call_p50_ms=quantile(call_ms, 0.5),
         call_p95_ms=quantile(call_ms, 0.95),
         job_p50_ms=quantile(job_ms, 0.5),
@@ -173,8 +176,8 @@ def failed_over(tried: Iterable[Attempt]) -> bool:
     return bool(failed) and any(attempt["deployment"] not in failed for attempt in cheap)
 
 
-def dear_cost(tried: Iterable[Attempt], price: Price) -> Decimal:
-    """What one question would have cost at the dear model: the same tokens at its price."""
+def once_at(price: Price, tried: Iterable[Attempt]) -> Decimal:
+    """What one question would have cost as a single call at a price: the tokens it had, at that price."""
     for attempt in tried:
         if attempt["input_tokens"] is not None:
             return price.of(Usage(attempt["input_tokens"], attempt["output_tokens"]))

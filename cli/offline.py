@@ -11,6 +11,8 @@ FIRST_PORT = 8411
 HEADER = """\
 # Written by `tokenyard up`, since no provider had a key: offline providers over small real models.
 # Prices are those of the models they stand for, so that the ledger's sums mean something.
+# No call leaves this machine, whatever else the settings say.
+allow_real_calls = false
 """
 POLICIES = f"""\
 [policies.auto]
