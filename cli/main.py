@@ -4,10 +4,14 @@ from collections.abc import Callable
 
 import typer
 
-from cli import starters
+from cli import jobs, keys, starters
+from cli.costs import costs
 from cli.demo import demo
+from cli.results import results
 from cli.status import status
+from cli.submit import follow, submit
 from cli.up import down, up
+from cli.why import why
 
 app = typer.Typer(
     name="tokenyard", help="A freight yard for LLM jobs.", no_args_is_help=True, pretty_exceptions_show_locals=False
@@ -23,6 +27,12 @@ STARTERS: tuple[Callable[..., None], ...] = (
 )
 for _command in HERE:
     app.command(rich_help_panel="A yard on this machine")(_command)
+app.command(rich_help_panel="Jobs")(submit)
+app.command("watch", rich_help_panel="Jobs")(follow)
+app.add_typer(jobs.app, name="jobs", rich_help_panel="Jobs")
+for _command in (results, why, costs):
+    app.command(rich_help_panel="Jobs")(_command)
+app.add_typer(keys.app, name="keys", rich_help_panel="Jobs")
 for _command in STARTERS:
     app.command(rich_help_panel="One process, for production")(_command)
 
