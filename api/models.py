@@ -16,7 +16,10 @@ async def list_models(request: Request) -> Response:
     front = front_of(request)
     catalog = front.yard.catalog
     models = [_model(model, front) for model in catalog.models.values()]
-    policies = [{"name": name, "tiers": policy.tiers} for name, policy in front.policies.items()]
+    policies = [
+        {"name": name, "tiers": policy.tiers, "min_confidence": policy.min_confidence}
+        for name, policy in front.policies.items()
+    ]
     return show.answer(show.listed(models, len(models)) | {"policies": policies, "catalog_version": catalog.version})
 
 

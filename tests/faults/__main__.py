@@ -1,0 +1,106 @@
+"""`python -m tests.faults`: the fault tests in their long form, one line each; exit code 1 if any of them fails."""
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from cli.embedded import Postgres
+from migrations.run import upgrade
+from tests.faults import f01, f02, f03, f09
+from tests.faults.harness import Ground, Vain, provider
+
+LATENCY_MS = 300
+LEASE_S = 5.0
+LIMIT_S = 600.0
+TEMPLATE = "migrated"
+
+
+async def _f01(ground: Ground, chosen: argparse.Namespace) -> bool:
+    case = await f01.run(ground, chosen.jobs, _say, kills=chosen.kills, seed=chosen.seed, every_s=3.0, limit_s=LIMIT_S)
+    return not case.faults
+
+
+async def _f02(ground: Ground, chosen: argparse.Namespace) -> bool:
+    cases = await f02.run(ground, chosen.jobs, _say, lease_s=LEASE_S, limit_s=LIMIT_S)
+    return not any(case.faults for case in cases)
+
+
+async def _f03(ground: Ground, chosen: argparse.Namespace) -> bool:
+    return not (await f03.run(ground, chosen.jobs, _say, lease_s=LEASE_S, limit_s=LIMIT_S)).faults
+
+
+async def _f09(ground: Ground, chosen: argparse.Namespace) -> bool:
+    return not (await f09.run(ground, chosen.jobs, _say, bells=max(1, chosen.jobs // 8), limit_s=LIMIT_S)).faults
+
+
+TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
+    "F01": _f01,
+    "F02": _f02,
+    "F03": _f03,
+    "F09": _f09,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for. Exit code 1 when an invariant broke, 2 for a wrong argument."""
+    chosen = _parser().parse_args(arguments)
+    chosen.jobs = max(24, round(500 * chosen.scale))
+    failed = False
+    with _ground() as ground:
+        for name in chosen.ids or TESTS:
+            failed |= not asyncio.run(_run(name, ground, chosen))
+    return int(failed)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("ids", nargs="*", choices=[[], *TESTS], help=f"which: {', '.join(TESTS)}; all by default")
+    parser.add_argument("--scale", type=float, default=1.0, help="1: 500 jobs a test (F02: a point)")
+    parser.add_argument("--kills", type=int, default=20, help="F01: workers killed, one every 3 s")
+    parser.add_argument("--seed", type=int, default=1, help="F01: which worker is killed")
+    return parser
+
+
+async def _run(name: str, ground: Ground, chosen: argparse.Namespace) -> bool:
+    try:
+        return await TESTS[name](ground, chosen)
+    except (AssertionError, OSError, psycopg.Error) as error:
+        kind = "" if isinstance(error, Vain) else f"{type(error).__name__}: "
+        _say(f"{error}\n{name} {kind}{str(error).partition(chr(10))[0]} FAIL")
+        return False
+
+
+@contextmanager
+def _ground() -> Iterator[Ground]:
+    """Servers of our own, in short folders that the database's user can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    folder.chmod(0o711)
+    postgres = Postgres(folder / "postgres")
+    try:
+        postgres.start()
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {TEMPLATE}")
+        upgrade(postgres.url.replace("@/tokenyard?", f"@/{TEMPLATE}?"))
+        lab = folder / "lab"
+        lab.mkdir()
+        with provider(lab, LATENCY_MS) as (url, calls):
+            yield Ground(postgres.url, TEMPLATE, url, calls)
+    finally:
+        postgres.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

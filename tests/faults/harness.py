@@ -1,0 +1,271 @@
+"""A whole yard of real processes that a fault test may kill and freeze, and the ground it stands on."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, LiteralString
+
+import httpx2
+import psycopg
+from psycopg import sql
+
+from cli import processes
+from cli.embedded import Redis
+from cli.leash import leash
+from cli.processes import SMALL, Process, SandboxProvider, environment
+from cli.yard import CHECKOUT, next_free_port
+from jobs.failpoints import VARIABLE
+from tests.faults import harness_oracles as oracles
+from tests.faults.harness_load import Client
+
+HOST = "127.0.0.1"
+LANES = ("interactive", "standard", "bulk")
+PRICE = {"input": "0.36", "output": "0.40"}
+"""USD per million tokens; the oracle of the costs reckons with the same."""
+SETTINGS = f"""\
+[worker]
+slots = 4
+calls_in_flight = 64
+lease_s = {{lease_s}}
+beat_s = {{beat_s}}
+poll_s = 1.0
+fleet_size = 2
+[dispatcher]
+tick_ms = 50
+sweep_s = 0.3
+reissue_s = 4.0
+[providers.lab]
+dialect = "openai"
+base_url = "{{url}}/v1"
+is_sandbox = true
+[[models]]
+id = "{SMALL}"
+context_tokens = 32_768
+max_output_tokens = 1_024
+has_tools = false
+has_vision = false
+has_logprobs = true
+source = "a test"
+[[deployments]]
+model = "{SMALL}"
+provider = "lab"
+upstream = "{SMALL}"
+is_sandbox = true
+price = {{{{ input = "{PRICE["input"]}", output = "{PRICE["output"]}", valid_from = "2026-05-01", source = "a test" }}}}
+[policies.auto]
+tiers = [["{SMALL}"]]
+attempts_per_deployment = 9
+"""
+
+
+class Vain(AssertionError):
+    """A condition did not come true within its bound."""
+
+
+async def until(
+    condition: Callable[[], bool] | Callable[[], Awaitable[bool]], what: str, limit_s: float = 60.0
+) -> None:
+    """Return when `condition()` is true. Raises Vain with `what` after `limit_s`."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        found = condition()
+        if found if isinstance(found, bool) else await found:
+            return
+        if time.monotonic() > deadline:
+            raise Vain(f"waited {limit_s:.0f} s in vain: {what}")
+        await asyncio.sleep(0.05)
+
+
+class Running:
+    """One process in a session of its own."""
+
+    def __init__(self, process: Process, addresses: Mapping[str, str], log: Path) -> None:
+        self.name = process.name
+        self._log = log
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                process.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=CHECKOUT,
+                env=environment(process, addresses),
+                start_new_session=True,
+                preexec_fn=leash(signal.SIGKILL),  # noqa: PLW1509 - only calls prctl and getppid
+            )
+
+    @property
+    def is_alive(self) -> bool:
+        return self._popen.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._popen.poll()
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self._popen.pid, number)
+
+    def end(self) -> None:
+        """Kill it with everything in its session; fine if it is dead."""
+        if self.is_alive:
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+
+    def last_words(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What many yards stand on: a Postgres, a database to copy, and an offline provider with its call log."""
+
+    postgres_url: str
+    template: str
+    provider_url: str
+    calls: Path
+
+    async def slow_down(self, add_ms: float) -> None:
+        """Let the provider take longer for every call; 0: as usual again."""
+        async with httpx2.AsyncClient(base_url=self.provider_url) as client:
+            await client.delete("/_sandbox/faults")
+            if add_ms:
+                script = {"faults": [{"kind": "latency", "add_ms": add_ms}]}
+                assert (await client.post("/_sandbox/faults", json=script)).status_code == 200
+
+
+@contextmanager
+def provider(folder: Path, latency_ms: int) -> Iterator[tuple[str, Path]]:
+    """An offline provider, which trains its model into `folder` first: its address and its call log."""
+    port = next_free_port(HOST, 8700 + os.getpid() % 1000)
+    process = processes.sandbox(SandboxProvider("lab", SMALL, port, latency_ms), folder)
+    running = Running(process, {}, folder / "lab.log")
+    try:
+        deadline = time.monotonic() + 60
+        while process.ready_file is not None and not process.ready_file.exists():
+            if not running.is_alive or time.monotonic() > deadline:
+                raise Vain(f"the provider does not start:\n{running.last_words()}")
+            time.sleep(0.05)
+        yield f"http://{HOST}:{port}", folder / "lab.calls.jsonl"
+    finally:
+        running.end()
+
+
+class Yard:
+    """A yard: a database and a Redis of its own, an API, a dispatcher, and the workers that a test starts."""
+
+    def __init__(self, ground: Ground, folder: Path, redis: Redis, *, lease_s: float) -> None:
+        self.ground = ground
+        self.redis_url = redis.url
+        self._folder = folder
+        self._running: list[Running] = []
+        name = f"fault_{secrets.token_hex(6)}"
+        self._name = name
+        self.database_url = ground.postgres_url.replace("@/tokenyard?", f"@/{name}?")
+        config = folder / "tokenyard.toml"
+        config.write_text(SETTINGS.format(lease_s=lease_s, beat_s=lease_s / 4, url=ground.provider_url))
+        self._addresses = {
+            "TOKENYARD_DATABASE_URL": self.database_url,
+            "TOKENYARD_REDIS_URL": self.redis_url,
+            "TOKENYARD_CONFIG": str(config),
+        }
+        self.key = ""
+        self.url = ""
+        """Of the API started first."""
+        self.connection: psycopg.AsyncConnection[Any]
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, ground: Ground, *, lease_s: float = 2.0) -> AsyncIterator["Yard"]:
+        """A fresh yard without processes; at the end all its processes are killed and its servers gone."""
+        folder = Path(tempfile.mkdtemp(prefix="fault-"))
+        redis = Redis(folder / "redis", from_wheel=True)
+        redis.start()
+        yard = cls(ground, folder, redis, lease_s=lease_s)
+        yard._administer("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", yard._name, ground.template)
+        try:
+            async with await psycopg.AsyncConnection.connect(yard.database_url, autocommit=True) as connection:
+                yard.connection = connection
+                await oracles.set_witness(connection)
+                yard.key = await asyncio.to_thread(yard._make_key)
+                yield yard
+        finally:
+            for running in yard._running:
+                running.end()
+            redis.stop()
+            yard._administer("DROP DATABASE {} WITH (FORCE)", yard._name)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _administer(self, statement: LiteralString, *names: str) -> None:
+        with psycopg.connect(self.ground.postgres_url, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    def _make_key(self) -> str:
+        made = processes.bootstrap_key()
+        done = subprocess.run(
+            made.argv, env=environment(made, self._addresses), cwd=CHECKOUT, capture_output=True, check=True
+        )
+        return done.stdout.decode().strip()
+
+    def start(self, process: Process, die_at: str | None = None) -> Running:
+        """Start a process, armed to die at `point:passage` if that is given."""
+        addresses = self._addresses | ({VARIABLE: die_at} if die_at else {})
+        log = self._folder / f"{process.name}-{len(self._running)}.log"
+        running = Running(process, addresses, log)
+        self._running.append(running)
+        return running
+
+    def start_worker(self, lanes: Sequence[str] = LANES, die_at: str | None = None) -> Running:
+        return self.start(processes.worker(f"w{len(self._running)}", lanes, slots=4), die_at)
+
+    def start_dispatcher(self) -> Running:
+        return self.start(processes.dispatcher())
+
+    async def start_api(self, die_at: str | None = None) -> tuple[str, Running]:
+        """An API at work: its address and its process."""
+        port = next_free_port(HOST, 9700 + os.getpid() % 1000 + 10 * len(self._running))
+        running = self.start(processes.api(HOST, port), die_at)
+        url = f"http://{HOST}:{port}"
+
+        async def answers() -> bool:
+            try:
+                async with httpx2.AsyncClient() as client:
+                    return (await client.get(f"{url}/healthz")).status_code == 200
+            except httpx2.TransportError:
+                return False
+
+        try:
+            await until(answers, "the API serves")
+        except Vain as vain:
+            raise Vain(running.last_words()) from vain
+        self.url = self.url or url
+        return url, running
+
+    def client(self) -> Client:
+        return Client(self.url, self.key)
+
+    async def rows(self, statement: LiteralString, **names: object) -> list[Any]:
+        return await (await self.connection.execute(statement, names)).fetchall()
+
+    async def ended(self, job_ids: Sequence[Any], limit_s: float = 60.0) -> None:
+        """Return when all these jobs have ended. Raises Vain with the states and every process's last words."""
+        statement = "select count(*) from jobs where id = any(%(ids)s) and state in ('queued', 'running')"
+
+        async def done() -> bool:
+            ((left,),) = await self.rows(statement, ids=list(job_ids))
+            return bool(left == 0)
+
+        try:
+            await until(done, "all jobs end", limit_s)
+        except Vain as vain:
+            states = await self.rows("select state, released_at is not null, claims, count(*) from jobs group by 1,2,3")
+            words = "\n".join(f"-- {running.name}\n{running.last_words()}" for running in self._running)
+            raise Vain(f"{vain}: {states}\n{words}") from vain
