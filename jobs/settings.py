@@ -93,7 +93,7 @@ class Dispatcher(_Section, frozen=True):
     depth: int = 1024
     """Jobs released and not yet claimed, per lane: keeps Redis shallow."""
     sweep_s: float = 1.0
-    reissue_s: float = 30.0
+    reissue_s: float = 15.0
     """A bell unanswered for so long is taken for lost and its jobs are released again."""
 
 
