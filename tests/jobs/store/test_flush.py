@@ -9,12 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.store.flush import MOST_ROWS, Flush
 from jobs.store.session import Database, StoreUnavailable
+from tests.jobs.store.shared import database_url, module_database_url  # noqa: F401 -- fixtures
 
 Write = Callable[[AsyncConnection, list[int]], Awaitable[set[int]]]
 
 
-def flush(database: Database, write: Write, *, window_s: float = 0.0, writers: int = 2) -> Flush[int, int]:
-    return Flush(database, write, lambda row: row, window_s=window_s, writers=writers)
+def flush(database: Database, write: Write, *, window_s: float = 0.0) -> Flush[int, int]:
+    return Flush(database, write, lambda row: row, window_s=window_s, patience_s=(0.01, 0.01))
 
 
 class Written:
@@ -63,7 +64,7 @@ async def test_an_urgent_row_takes_along_who_waits(numbers: Database):
 
 async def test_a_full_group_does_not_wait_for_its_window(numbers: Database):
     write = Written()
-    batch = flush(numbers, write, window_s=3600.0, writers=1)
+    batch = flush(numbers, write, window_s=3600.0)
     rows = range(100, 100 + MOST_ROWS)
     assert all(await asyncio.gather(*(batch.add(number) for number in rows)))
     assert [len(group) for group in write.groups] == [MOST_ROWS]
@@ -71,12 +72,13 @@ async def test_a_full_group_does_not_wait_for_its_window(numbers: Database):
 
 async def test_more_than_the_writers_can_carry_follows_by_itself(numbers: Database):
     write = Written()
-    batch = flush(numbers, write, writers=1)
+    batch = flush(numbers, write)
     rows = [number for number in range(2000) if number != 13]
     assert all(await asyncio.gather(*(batch.add(number, at_once=True) for number in rows)))
     assert await stored(numbers) == rows
     assert max(len(group) for group in write.groups) <= MOST_ROWS
-    assert [number for group in write.groups for number in group] == rows
+    assert all(group == sorted(group) for group in write.groups)
+    assert sum(len(group) for group in write.groups) == len(rows)
 
 
 async def test_one_bad_row_costs_only_itself(numbers: Database):
@@ -126,9 +128,18 @@ class Away:
 
 
 async def test_a_short_absence_of_postgres_is_waited_out(numbers: Database):
-    record: Any = Away(numbers, times=1)
+    record: Any = Away(numbers, times=2)
     assert await flush(record, Written()).add(1)
     assert await stored(numbers) == [1]
+
+
+async def test_an_absence_longer_than_patience_is_told_to_all_who_wait(numbers: Database):
+    record: Any = Away(numbers, times=3)
+    batch = flush(record, Written(), window_s=0.01)
+    results = await asyncio.gather(*(batch.add(number) for number in (1, 2)), return_exceptions=True)
+    assert [type(result) for result in results] == [StoreUnavailable, StoreUnavailable]
+    assert await batch.add(3)
+    assert await stored(numbers) == [3]
 
 
 async def test_a_defect_or_a_shutdown_leaves_nobody_waiting(numbers: Database):

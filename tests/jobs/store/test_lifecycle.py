@@ -17,6 +17,7 @@ from jobs.store.rows import Closing, Move, Opening
 from jobs.store.session import Database
 from jobs.store.uuid7 import uuid7
 from tests.jobs.store import given
+from tests.jobs.store.shared import database_url, module_database_url  # noqa: F401 -- fixtures
 
 LATE = "update jobs set lease_until = now() - interval '1 s' where state = 'running'"
 FAILED = Failure(FailureKind.TRANSIENT, "broken")

@@ -1,6 +1,6 @@
 """The promises under random histories: Hypothesis drives the real SQL, with workers that crash, freeze and wake.
 
-A hundred and twenty fixed histories by default; `TOKENYARD_SEEDS=2000` tries as many new ones.
+Eighty fixed histories by default; `TOKENYARD_SEEDS=2000` tries as many new ones.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ PICKS = st.lists(PICK, min_size=1, max_size=6)
 COST = st.none() | st.integers(0, 10**9).map(lambda number: Decimal(number).scaleb(-12))
 LANES = st.sampled_from(SUBMITTABLE)
 
-ENDINGS = ("succeed", "best", "defer", "expire", "fail", "succeed", "wait", "cancel")
+ENDINGS = ("succeed", "expire", "best", "fail", "defer", "cancel", "expire", "wait")
 
 
 class Histories(Yard):
@@ -286,10 +286,17 @@ def test_no_history_loses_doubles_or_misbooks_a_job(database_url: str):
         try:
             connection = runner.run(opened.enter_async_context(database.statement()))
             runner.run(set_witness(connection))
+
+            class Here(Histories):
+                """Hypothesis makes one for each history, without arguments."""
+
+                def __init__(self) -> None:
+                    super().__init__(runner.run, connection, beats, seen)
+
             run_state_machine_as_test(
-                lambda: Histories(runner.run, connection, beats, seen),  # type: ignore[arg-type] -- a factory will do
+                Here,
                 settings=settings(
-                    max_examples=SEEDS or 120,
+                    max_examples=SEEDS or 80,
                     stateful_step_count=40,
                     derandomize=not SEEDS,
                     deadline=None,

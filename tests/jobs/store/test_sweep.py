@@ -6,8 +6,9 @@ from sqlalchemy import text
 
 from jobs.lanes import Lane
 from jobs.store import owner, sweep
-from jobs.store.session import Database
+from jobs.store.session import Connection, Database
 from tests.jobs.store import given
+from tests.jobs.store.shared import database_url, module_database_url  # noqa: F401 -- fixtures
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 LATE = "update jobs set lease_until = now() - interval '1 s' where state = 'running'"
@@ -18,7 +19,7 @@ async def execute(database: Database, statement: str) -> None:
         await connection.execute(text(statement))
 
 
-async def depths(connection):
+async def depths(connection: Connection) -> dict[Lane, int]:
     return {view.lane: view.depth for view in await sweep.lanes(connection) if view.depth}
 
 
