@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from jobs import failpoints
-from jobs.chat import Adaptation, Answer
+from jobs.chat import Adaptation, Answer, Usage
 from jobs.failures import Failure, FailureKind
 from jobs.ids import show
 from jobs.job import Job
@@ -43,6 +43,17 @@ UNBILLED = frozenset(
 
 REQUEST_SENT_S = 0.05
 """The failpoint `request_sent` strikes so long after a call began: the bytes have left, the answer has not come."""
+
+
+MOST_TOKENS = 2**31 - 1
+"""What the ledger's columns hold; no call comes near it."""
+
+
+def believable(usage: Usage | None) -> Usage | None:
+    """Usage that can be true; nonsense counts as not reported, so its cost is unknown."""
+    if usage is None or max(usage.input_tokens, usage.output_tokens) > MOST_TOKENS:
+        return None
+    return usage
 
 
 class LostLease(Exception):
@@ -202,7 +213,7 @@ class Attempt:
     def _closing(self, result: Answer | Failure) -> Closing:
         if isinstance(result, Failure):
             return self._closing_of_failure(result)
-        usage, price = result.usage, self._step.deployment.price
+        usage, price = believable(result.usage), self._step.deployment.price
         cost = price.of(usage) if usage and price else None
         return Closing(
             id=self.id,

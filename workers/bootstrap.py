@@ -1,6 +1,7 @@
 """The worker's composition root: the one place where the real things are chosen."""
 
 import datetime as dt
+import gc
 import os
 import random
 import time
@@ -81,11 +82,23 @@ async def build(settings: Settings) -> Parts:
     return parts
 
 
+def calm_the_collector() -> None:
+    """Look for garbage less often: a worker's objects die by reference count, and cycles are few.
+
+    At Python's defaults the collector walks everything in flight again and again: with 500 calls it took 30 % of
+    the worker's CPU (1.30 against 0.94 ms a job, `make bench`'s load, 2026-11). Memory stayed the same.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 class Worker:
     """A worker process at work: its loop, its beat, its poll. Made once, when Celery has started."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        calm_the_collector()
         self._loop = LoopThread()
         self._parts = self._loop.run(build(settings))
         self._intake = Intake(self._parts, lanes_of_this_process())

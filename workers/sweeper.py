@@ -33,6 +33,8 @@ class Sweeper:
                 await self.sweep(time.monotonic())
             except StoreUnavailable:
                 log.warning("sweeper: Postgres is away; trying again")
+            except Exception:  # a border: whatever one sweep met, the next one must come
+                log.exception("sweeper: a sweep failed")
             try:
                 async with asyncio.timeout(self._settings.dispatcher.sweep_s):
                     await stopped.wait()
@@ -64,6 +66,9 @@ class Sweeper:
         async with self._database.transaction() as connection:
             await partitions.make_ahead(connection, today)
             await sweep.forget_idempotency(connection)
+            left_open = await sweep.close_left_open(connection, dt.datetime.now(dt.UTC))
+            if left_open:
+                log.warning("sweeper: %d attempts were left open by jobs that moved on; now unknown", len(left_open))
             oldest = today - dt.timedelta(days=self._settings.retention.days)
             for name in await partitions.drop_payloads_before(connection, oldest):
                 log.info("sweeper: dropped %s, past its retention", name)

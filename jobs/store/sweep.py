@@ -1,5 +1,6 @@
 """What nobody else is left to do: release due rows, rescue expired leases, expire the late, ring lost bells again."""
 
+import datetime as dt
 import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from jobs import ids
 from jobs.lanes import Lane
 
 # One look at all lanes, so that an idle dispatcher costs one small query a tick.
@@ -63,6 +65,16 @@ from dead where j.id = dead.id
 returning j.id, j.state
 """)
 
+# An attempt that its worker opened and never closed, though its job has moved on: a defect or a lost race. Rare, so
+# found once an hour, among the calls of the last days that are older than any call may be.
+CLOSE_LEFT_OPEN = text("""
+update attempts a set outcome = 'unknown', closed_at = clock_timestamp(),
+    cost_basis = case when a.cost_bound_usd is null then 'none' else 'estimate' end
+where a.id between :since and :until and a.outcome is null
+    and not exists (select from jobs j where j.id = a.job_id and j.token = a.token and j.state = 'running')
+returning a.id
+""")
+
 EXPIRE = text("""
 with late as materialized (
     select id from jobs where state = 'queued' and deadline_at <= now()
@@ -113,6 +125,13 @@ async def rescue(connection: AsyncConnection, max_deaths: int) -> Sequence[tuple
 async def expire(connection: AsyncConnection) -> list[uuid.UUID]:
     """End the waiting jobs whose deadline has passed."""
     return list((await connection.execute(EXPIRE)).scalars())
+
+
+async def close_left_open(connection: AsyncConnection, now: dt.datetime) -> list[uuid.UUID]:
+    """Mark as `unknown` what was opened over an hour ago, within four days, and left open by a job that moved on."""
+    since, until = now - dt.timedelta(days=4), now - dt.timedelta(hours=1)
+    found = await connection.execute(CLOSE_LEFT_OPEN, {"since": ids.floor_uuid(since), "until": ids.floor_uuid(until)})
+    return list(found.scalars())
 
 
 async def forget_idempotency(connection: AsyncConnection) -> None:

@@ -4,6 +4,7 @@ import uuid
 
 from sqlalchemy import text
 
+from jobs import ids
 from jobs.lanes import Lane
 from jobs.store import owner, sweep
 from jobs.store.session import Connection, Database
@@ -151,3 +152,19 @@ async def test_idempotency_keys_are_forgotten_after_a_day(database: Database):
             )
         await sweep.forget_idempotency(connection)
         assert list((await connection.execute(text("select key from idempotency"))).scalars()) == ["young"]
+
+
+async def test_an_attempt_left_open_by_a_job_that_moved_on_becomes_unknown(database: Database):
+    tenant_id = await given.tenant(database)
+    job_id = await given.job(database, tenant_id)
+    now = dt.datetime.now(dt.UTC)
+    old, fresh = (ids.floor_uuid(now - dt.timedelta(hours=hours)) for hours in (2, 0))
+    for attempt_id in (old, fresh):
+        await execute(
+            database,
+            "insert into attempts (id, job_id, tenant_id, token, deployment, model, provider, tier)"
+            f" values ('{attempt_id}', '{job_id}', '{tenant_id}', '{uuid.uuid4()}', 'a/b@c', 'a/b', 'c', 0)",
+        )
+    async with database.statement() as connection:
+        assert await sweep.close_left_open(connection, now) == [old]
+        assert await sweep.close_left_open(connection, now) == []
