@@ -25,6 +25,7 @@ from jobs.store.session import Database, StoreUnavailable
 from workers.sweeper import Sweeper
 
 log = logging.getLogger(__name__)
+STOP_S = 10.0
 NUDGE_S = 0.005
 """Submits of the same moment are released together."""
 
@@ -72,7 +73,7 @@ class Dispatcher:
                 await self._rest()
         finally:
             hearing.cancel()
-            await sweeping
+            await asyncio.wait({hearing, sweeping}, timeout=STOP_S)
             self._ringers.shutdown(wait=False, cancel_futures=True)
             await self._signals.close()
             await self._database.close()

@@ -45,6 +45,7 @@ class Parts:
         self.plan: Callable[[Job], Plan | UnknownName]
         self.transport = transport
         self._ended: list[uuid.UUID] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def is_urgent(self, job: Job) -> bool:
@@ -54,17 +55,22 @@ class Parts:
     def announce(self, job_id: uuid.UUID) -> None:
         """Tell the waiters that a job has ended; endings of the same moment share one message."""
         self._ended.append(job_id)
-        if len(self._ended) == 1:
-            asyncio.get_running_loop().call_later(ANNOUNCE_S, self._tell)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(ANNOUNCE_S, self._tell)
 
     def _tell(self) -> None:
-        ended, self._ended = self._ended, []
+        ended, self._ended, self._timer = self._ended, [], None
         task = asyncio.get_running_loop().create_task(self.signals.tell(ENDED, ended))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Give all connections back."""
+        """Say what is still unsaid, then give all connections back."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._tell()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self.transport.aclose()
         for close in self.closers:
             await close()
