@@ -1,3 +1,5 @@
+"""The front as a whole: health, docs, unknown routes, request ids, and fuzzed bodies that never give a 500."""
+
 import re
 import uuid
 

@@ -1,3 +1,5 @@
+"""Batches over HTTP: counts, results in input order, cancel, retry, and nobody else's batch."""
+
 import msgspec
 
 from jobs import ids

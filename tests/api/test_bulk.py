@@ -1,3 +1,5 @@
+"""POST /v1/jobs/bulk: lines of both forms, bad lines by number, limits, and idempotency."""
+
 import asyncio
 
 import msgspec

@@ -1,3 +1,5 @@
+"""One job over HTTP: wait, list, cancel, retry, erase, and nobody else's job."""
+
 import asyncio
 from decimal import Decimal
 

@@ -1,3 +1,5 @@
+"""The ledger and its sums over HTTP, to the last digit and for one tenant only."""
+
 from jobs import ids
 from jobs.states import Outcome
 from jobs.store.rows import Move

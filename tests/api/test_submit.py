@@ -1,3 +1,5 @@
+"""POST /v1/jobs: what is accepted, what is refused and how, idempotency, keys and scopes."""
+
 import asyncio
 import uuid
 from contextlib import suppress

@@ -1,3 +1,5 @@
+"""F02, short form: a process dies at each failpoint, nothing is lost and little is called twice."""
+
 import pytest
 
 from jobs.failpoints import POINTS

@@ -1,3 +1,5 @@
+"""F03, short form: a frozen worker's results are refused and its bills booked."""
+
 import pytest
 
 from tests.faults import f03

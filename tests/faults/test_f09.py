@@ -1,3 +1,5 @@
+"""F09, short form: bells are popped and lost, their jobs end all the same."""
+
 import pytest
 
 from tests.faults import f09

@@ -1,3 +1,5 @@
+"""The house's ceilings and habits, measured over every file."""
+
 import ast
 import re
 from pathlib import Path

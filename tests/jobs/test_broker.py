@@ -1,3 +1,5 @@
+"""A bell carries a lane, ids and a version through a real Redis; forged ones say nothing."""
+
 import json
 import uuid
 from base64 import b64decode

@@ -1,3 +1,5 @@
+"""What counts as a chat request, and what its parts mean."""
+
 import json
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Where settings come from, and who wins."""
+
 import os
 from pathlib import Path
 

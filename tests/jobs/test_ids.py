@@ -1,3 +1,5 @@
+"""Ids read back as they were shown, and sort by time."""
+
 import datetime as dt
 import uuid
 

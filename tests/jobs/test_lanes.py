@@ -1,3 +1,5 @@
+"""How urgency follows from lane, age and deadline."""
+
 import datetime as dt
 
 import pytest

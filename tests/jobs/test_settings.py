@@ -1,3 +1,5 @@
+"""An unknown key names its nearest, in every section; layers merge."""
+
 from typing import Any
 
 import pytest

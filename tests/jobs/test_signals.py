@@ -1,3 +1,5 @@
+"""Hints over a real Redis: heard, heard again after a cut, and never an error."""
+
 import asyncio
 import uuid
 from collections.abc import AsyncIterator

@@ -1,3 +1,5 @@
+"""The table of moves is whole: every state is reached, terminal ones are not left."""
+
 from jobs.states import MOVES, TERMINAL, State
 
 

@@ -1,3 +1,5 @@
+"""One head; each migration goes up, down and up on a filled database, and agrees with the tables."""
+
 import re
 import uuid
 from collections.abc import Iterator

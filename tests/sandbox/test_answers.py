@@ -1,3 +1,5 @@
+"""On its task a sandbox model names a label, off it one honest sentence."""
+
 import math
 
 import msgspec

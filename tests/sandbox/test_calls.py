@@ -1,3 +1,5 @@
+"""The call log holds every call, also those that a kill cut."""
+
 import msgspec
 
 from sandbox.calls import CallLine, CallLog, now_s

@@ -1,3 +1,5 @@
+"""How an answer reaches the wire: whole, streamed, delayed or cut."""
+
 import threading
 
 import httpx2

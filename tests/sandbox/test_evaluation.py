@@ -1,3 +1,5 @@
+"""Accuracy, calibration and cascade figures are computed as they are defined."""
+
 from typing import Any
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Every scripted fault strikes when, as often and as long as it was told."""
+
 from typing import Any
 
 import msgspec

@@ -1,3 +1,5 @@
+"""Our lean features equal scikit-learn's."""
+
 import math
 
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""A minimal instance of a schema is valid, and carries the sentence where it can."""
+
 from typing import Any
 
 import pytest

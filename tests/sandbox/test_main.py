@@ -1,3 +1,5 @@
+"""The sandbox as a process: starts, says where it serves, stops, and dies without losing its log."""
+
 import signal
 import threading
 

@@ -1,3 +1,5 @@
+"""Stored models give the probabilities they were trained to give."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""The log-probabilities of a label's pieces sum to the label's."""
+
 import math
 
 import numpy as np

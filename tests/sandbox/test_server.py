@@ -1,3 +1,5 @@
+"""The wire as the official SDK sees it, plain and streamed, with every fault."""
+
 import math
 
 import httpx2

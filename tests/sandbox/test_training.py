@@ -1,3 +1,5 @@
+"""Training chooses by held-out log-loss, and keeps what it chose."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Requests are read and replies are written in OpenAI's shapes."""
+
 import msgspec
 import pytest
 

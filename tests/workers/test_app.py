@@ -1,3 +1,5 @@
+"""The Celery app starts a worker's parts, and ends when they cannot start."""
+
 import os
 import subprocess
 import sys

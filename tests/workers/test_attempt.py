@@ -1,3 +1,5 @@
+"""An attempt has its row before its call, and a closing for whatever came of it."""
+
 import asyncio
 from decimal import Decimal
 

@@ -1,3 +1,5 @@
+"""The dispatcher releases by urgency, never twice, and rings what it releases."""
+
 import asyncio
 import contextlib
 import datetime as dt

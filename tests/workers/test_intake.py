@@ -1,3 +1,5 @@
+"""Bells and polls are claimed once, and whatever one job does, its neighbours go on."""
+
 import asyncio
 import uuid
 from typing import Any

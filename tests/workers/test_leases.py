@@ -1,3 +1,5 @@
+"""What is held is beaten for; what is asked to stop, stops, unless its end is being written."""
+
 import asyncio
 import datetime as dt
 import threading

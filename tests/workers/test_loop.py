@@ -1,3 +1,5 @@
+"""The loop's thread runs what it is given and tells how long it has not moved."""
+
 import asyncio
 import threading
 

@@ -1,3 +1,5 @@
+"""A freed slot wakes the hub."""
+
 import threading
 from typing import cast
 

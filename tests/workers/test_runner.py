@@ -1,3 +1,5 @@
+"""A job's walk, verdict by verdict, against a real Postgres and a scripted provider."""
+
 import asyncio
 import datetime as dt
 from decimal import Decimal

@@ -1,3 +1,5 @@
+"""A sweeper that was blind waits one lease before it rescues."""
+
 import asyncio
 import time
 import uuid

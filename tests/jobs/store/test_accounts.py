@@ -1,3 +1,5 @@
+"""Tenants and keys: hashed, scoped, revocable, shown once."""
+
 import uuid
 
 from jobs.store.accounts import Scope, create_key, find_key, list_keys, revoke_key, split

@@ -1,3 +1,5 @@
+"""A beat renews exactly the leases whose token holds, and says which are gone."""
+
 import asyncio
 import uuid
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""Group commit: one bad row costs only itself, and no caller waits for ever."""
+
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

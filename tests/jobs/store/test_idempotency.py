@@ -1,3 +1,5 @@
+"""An idempotency key gives one job and one answer, whoever comes at the same time."""
+
 import asyncio
 import hashlib
 import uuid

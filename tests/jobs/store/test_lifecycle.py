@@ -1,3 +1,5 @@
+"""Claim, open and settle in their corner cases: fences, late bills, repeated writes."""
+
 import asyncio
 import uuid
 from decimal import Decimal

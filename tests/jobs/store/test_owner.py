@@ -1,3 +1,5 @@
+"""What an owner does to jobs: cancel, retry, erase; each within its tenant."""
+
 import asyncio
 
 from sqlalchemy import text

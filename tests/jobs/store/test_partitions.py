@@ -1,3 +1,5 @@
+"""Partitions are there before they are needed, and old prompts go while the ledger stays."""
+
 import asyncio
 import datetime as dt
 import uuid

@@ -1,3 +1,5 @@
+"""What is read of jobs and batches is the sum of their rows, within one tenant."""
+
 from decimal import Decimal
 
 from sqlalchemy import text

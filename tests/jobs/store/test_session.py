@@ -1,3 +1,5 @@
+"""A lost, refused or exhausted connection is StoreUnavailable, whatever the driver called it."""
+
 import asyncio
 
 import pytest

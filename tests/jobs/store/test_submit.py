@@ -1,3 +1,5 @@
+"""Jobs go in by insert and by COPY, byte for byte."""
+
 import uuid
 from decimal import Decimal
 

@@ -1,3 +1,5 @@
+"""Release, rescue, expiry and lost bells: what the dispatcher's statements do and leave alone."""
+
 import asyncio
 import datetime as dt
 import uuid

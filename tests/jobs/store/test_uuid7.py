@@ -1,3 +1,5 @@
+"""Ids of one process grow strictly and carry their time."""
+
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 
