@@ -87,7 +87,8 @@ class Bells:
 
     def depth(self, lane: Lane) -> int:
         """Messages waiting in a lane. Raises `kombu.exceptions.OperationalError` without Redis."""
-        with self._app.connection_for_read() as connection:
+        with self._app.connection_for_read() as connection, connection._reraise_as_library_errors():  # noqa: SLF001
+            # kombu has no public verb for a queue's length that does not also declare the queue.
             depth: int = connection.default_channel.client.llen(lane.value)
             return depth
 

@@ -17,6 +17,7 @@ Table = Mapping[str, Any]
 
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Span = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class SettingsError(ValueError):
@@ -68,39 +69,39 @@ class Api(_Section, frozen=True):
 class Worker(_Section, frozen=True):
     """How a worker process works. The figures come from measurements: docs/architecture.md names them."""
 
-    slots: int = 32
+    slots: Positive = 32
     """Celery messages carried at once; each holds a thread until its jobs ended."""
-    calls_in_flight: int = 1024
+    calls_in_flight: Positive = 1024
     """Provider calls at once in one process."""
-    lease_s: float = 30.0
-    beat_s: float = 10.0
-    poll_s: float = 2.0
+    lease_s: Span = 30.0
+    beat_s: Span = 10.0
+    poll_s: Span = 2.0
     """After this silence a worker with free slots claims straight from Postgres."""
     flush_ms: float = 3.0
     """How long endings of bulk jobs wait to be committed together."""
     drain_s: float = 25.0
     """How long a stopping worker lets its calls finish before it gives the jobs back."""
-    fleet_size: int = 2
+    fleet_size: Positive = 2
     """Worker processes in all: while Redis is away each keeps that share of the providers' limits."""
-    max_deaths: int = 3
+    max_deaths: Positive = 3
     """A job whose workers died this often fails with worker_deaths."""
 
 
 class Dispatcher(_Section, frozen=True):
     """Release and sweep."""
 
-    tick_ms: float = 100.0
-    depth: int = 1024
+    tick_ms: Span = 100.0
+    depth: Positive = 1024
     """Jobs released and not yet claimed, per lane: keeps Redis shallow."""
-    sweep_s: float = 1.0
-    reissue_s: float = 15.0
+    sweep_s: Span = 1.0
+    reissue_s: Span = 15.0
     """A bell unanswered for so long is taken for lost and its jobs are released again."""
 
 
 class Retention(_Section, frozen=True):
     """How long prompts and answers are kept. The ledger stays."""
 
-    days: int = 30
+    days: Positive = 30
 
 
 class Task(_Section, frozen=True):
@@ -155,6 +156,8 @@ def parse(layers: Iterable[Table]) -> Settings:
         settings = msgspec.convert(merged, Settings)
     except msgspec.ValidationError as error:
         raise SettingsError(_explain(str(error), merged)) from error
+    if settings.worker.beat_s * 2 > settings.worker.lease_s:
+        raise SettingsError("worker.beat_s must be at most half of worker.lease_s, or leases run out between beats")
     policies = {name: msgspec.structs.replace(policy, name=name) for name, policy in settings.policies.items()}
     for name in policies:
         if "/" in name:

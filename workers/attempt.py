@@ -88,6 +88,7 @@ class Attempt:
         self._began_s = 0.0
         self._first_token_s: float | None = None
         self._is_open = False
+        self._known: Closing | None = None
 
     async def call(self, time_left_s: float) -> Made | Refusal:
         """Enter the gate, write the ledger row, call, and come back; `time_left_s` is to the job's deadline."""
@@ -103,14 +104,17 @@ class Attempt:
             await self._open()
             wire = self._encode()
             result = await self._send(wire, entry, time_left_s)
+            self._known = self._closing(result)
         finally:
             await self._leave(entry, result)
-        return Made(result=result, closing=self._closing(result), step=self._step, adaptations=wire.adaptations)
+        return Made(result=result, closing=self._known, step=self._step, adaptations=wire.adaptations)
 
     def cut(self) -> Closing | None:
         """The closing of a call that we cut ourselves; None when none was open. It may have been billed."""
         if not self._is_open:
             return None
+        if self._known is not None:
+            return self._known  # it had come back when we were stopped: its true bill is booked
         return Closing(
             id=self.id,
             outcome=Outcome.CANCELLED,
@@ -203,12 +207,21 @@ class Attempt:
         usage = result.usage if isinstance(result, Answer) else None
         # A call that was cut says nothing of its provider: neither good nor bad.
         kind = FailureKind.CANCELLED if result is None else failure.kind if failure else None
-        await self._parts.gate.leave(
+        leaving = self._parts.gate.leave(
             entry,
             kind,
             usage.input_tokens + usage.output_tokens if usage else None,
             failure.retry_after_s if failure else None,
         )
+        if entry.reservation is None:
+            await leaving  # no round trip: it can't be cut in the middle
+            return
+        task = asyncio.ensure_future(leaving)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await task
+            raise
 
     def _closing(self, result: Answer | Failure) -> Closing:
         if isinstance(result, Failure):

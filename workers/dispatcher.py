@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from uuid import UUID
 
 from kombu.exceptions import OperationalError
@@ -26,6 +26,8 @@ from workers.sweeper import Sweeper
 
 log = logging.getLogger(__name__)
 STOP_S = 10.0
+RING_S = 1.0
+"""A Redis that hangs must not hold up the releases; workers poll meanwhile."""
 NUDGE_S = 0.005
 """Submits of the same moment are released together."""
 
@@ -49,11 +51,15 @@ class Dispatcher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._database = Database(settings.database_url, pool_size=2, durable=False)
+        self._database = Database(settings.database_url, pool_size=1, durable=False)
         self._signals = Signals(settings.redis_url)
         self._bells = Bells(make_app(settings.redis_url))
         self._ringers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ring")
-        self._sweeper = Sweeper(self._database, settings)
+        self._ringing: Future[None] = Future()
+        self._ringing.set_result(None)
+        # Endings are the sweeper's too, and must outlive a crash of Postgres; releases need not.
+        self._endings = Database(settings.database_url, pool_size=1)
+        self._sweeper = Sweeper(self._endings, settings)
         self._nudged = asyncio.Event()
         self._stopped = asyncio.Event()
         self._ring_again_at_s = 0.0
@@ -77,6 +83,7 @@ class Dispatcher:
             self._ringers.shutdown(wait=False, cancel_futures=True)
             await self._signals.close()
             await self._database.close()
+            await self._endings.close()
 
     async def _rest(self) -> None:
         """Wait for a nudge or a tick: a nudge is a hint and may never come. Many nudges make one turn."""
@@ -89,28 +96,33 @@ class Dispatcher:
         self._nudged.clear()
 
     async def _turn(self) -> None:
-        """Fill every lane to its depth."""
+        """Fill every lane to its depth; ring when the connection is given back."""
+        to_ring: list[tuple[Lane, list[UUID], int]] = []
         try:
             async with self._database.statement() as connection:
                 for lane, depth, has_due in await sweep.lanes(connection):
                     room = self._settings.dispatcher.depth - depth
-                    if not has_due or room < TERMS[lane].bell_size:
+                    if not has_due or room <= 0:
                         continue
                     released = await sweep.release(connection, lane, room)
                     if released:
                         size = bell_size(len(released), room, self._settings.worker.slots, TERMS[lane].bell_size)
-                        await self._ring(lane, released, size)
+                        to_ring.append((lane, released, size))
         except StoreUnavailable:
             log.warning("dispatcher: Postgres is away; trying again")
             await asyncio.sleep(1)
+        for lane, released, size in to_ring:
+            await self._ring(lane, released, size)
 
     async def _ring(self, lane: Lane, released: Sequence[UUID], size: int) -> None:
         """Ring for released rows; without Redis the workers' poll finds them, so a failure is only noted."""
-        if time.monotonic() < self._ring_again_at_s:
+        if time.monotonic() < self._ring_again_at_s or not self._ringing.done():
             return
         try:
-            await asyncio.get_running_loop().run_in_executor(self._ringers, self._ring_all, lane, released, size)
-        except (OperationalError, OSError) as error:
+            self._ringing = self._ringers.submit(self._ring_all, lane, released, size)
+            async with asyncio.timeout(RING_S):
+                await asyncio.shield(asyncio.wrap_future(self._ringing))
+        except (TimeoutError, OperationalError, OSError) as error:
             self._ring_again_at_s = time.monotonic() + 1.0
             log.warning("dispatcher: no bell could be rung (%s); workers poll", type(error).__name__)
 

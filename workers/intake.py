@@ -1,6 +1,7 @@
 """Takes work in: answers bells, polls when none came, and runs every claimed job under a lease."""
 
 import asyncio
+import functools
 import logging
 import time
 import uuid
@@ -49,14 +50,21 @@ class Intake:
         carried: set[asyncio.Task[str]] = set()
         while not self._draining:
             await asyncio.sleep(self._worker.poll_s / 4)
-            while self._is_silent() and (most := self._free()) > 0:
-                jobs = await self._claim(lambda connection, most=most: self._polled(connection, most))  # type: ignore[misc]
-                if not jobs:
-                    break
-                log.info("poll: claimed %d jobs whose bells did not come", len(jobs))
-                task = asyncio.create_task(self._carry(jobs))
-                carried.add(task)
-                task.add_done_callback(carried.discard)
+            try:
+                await self._poll_once(carried)
+            except Exception:  # a border: whatever one poll met, the next one must come
+                log.exception("a poll failed")
+
+    async def _poll_once(self, carried: set[asyncio.Task[str]]) -> None:
+        """Claim until nothing is left or nothing is free; `carried` holds the tasks of what was claimed."""
+        while self._is_silent() and (most := self._free()) > 0:
+            jobs = await self._claim(functools.partial(self._polled, most=most))
+            if not jobs:
+                return
+            log.info("poll: claimed %d jobs whose bells did not come", len(jobs))
+            task = asyncio.create_task(self._carry(jobs))
+            carried.add(task)
+            task.add_done_callback(carried.discard)
 
     def _is_silent(self) -> bool:
         return not self._draining and time.monotonic() - self._heard_at_s >= self._worker.poll_s
@@ -66,7 +74,7 @@ class Intake:
         capacity = min(self._worker.calls_in_flight, self._worker.slots * bell_size)
         return min(capacity - len(self._parts.leases), 4 * bell_size)
 
-    def _polled(self, connection: Connection, most: int) -> Awaitable[list[Job]]:
+    def _polled(self, connection: Connection, *, most: int) -> Awaitable[list[Job]]:
         return claim_polled(
             connection, self._lanes, most=most, silence_s=self._worker.poll_s, lease_s=self._worker.lease_s
         )
@@ -74,7 +82,7 @@ class Intake:
     async def _claim(self, claim: Callable[[Connection], Awaitable[list[Job]]]) -> list[Job]:
         """Claim, or nothing when Postgres is away: the rows wait there and are found again."""
         try:
-            async with self._parts.claims.statement() as connection:
+            async with self._parts.claims.transaction() as connection:
                 jobs = await claim(connection)
         except StoreUnavailable:
             log.warning("claim: Postgres is away; the jobs stay queued there")
@@ -89,20 +97,20 @@ class Intake:
             return "0 claimed"
         tasks = []
         for job in jobs:
-            task = asyncio.create_task(self._carry_one(job))
+            task = asyncio.create_task(self._carry_one(job, time.monotonic() + job.time_left_s))
             self._parts.leases.take(job, task)
             tasks.append(task)
         words = Counter(await asyncio.gather(*tasks))
         return ", ".join(f"{count} {word}" for word, count in words.most_common())
 
-    async def _carry_one(self, job: Job) -> str:
+    async def _carry_one(self, job: Job, ends_at_s: float) -> str:
         """One of the house's few borders: whatever a job does, its neighbours in the bell go on."""
         try:
             async with self._room:
                 plan = self._parts.plan(job)
                 if isinstance(plan, UnknownName):
                     return await self._fail(job, plan.failure)
-                return await Runner(self._parts, job, plan).run()
+                return await Runner(self._parts, job, plan, ends_at_s).run()
         except StoreUnavailable:
             log.warning("job %s: Postgres is away; its lease runs out and it is rescued", job.id)
             return "left to rescue"

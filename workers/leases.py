@@ -118,7 +118,10 @@ class Beater:
             if lag_s > MAX_LAG_S:
                 log.error("the event loop has not moved for %.0f s: leases are left to run out", lag_s)
                 continue
-            self.beat()
+            try:
+                self.beat()
+            except Exception:  # a border: whatever one beat met, the next one must come, or all leases are lost
+                log.exception("a beat failed")
 
     def beat(self) -> None:
         """Renew all leases once. A failed beat is no loss; a lost lease needs no action here.

@@ -1,14 +1,17 @@
 """The process's one asyncio loop, in a thread of its own: Celery's threads hand it coroutines and wait."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import uvloop
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -31,8 +34,8 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
 
     def start(self, work: Coroutine[Any, Any, T]) -> None:
-        """Start a coroutine that nobody waits for: it lives as long as the loop."""
-        asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Start a coroutine that nobody waits for: it lives as long as the loop, and does not die unheard."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).add_done_callback(_tell_how_it_ended)
 
     def lag_s(self) -> float:
         """Seconds since the loop last took a turn; each call asks it to take one. For the beat's thread alone."""
@@ -54,6 +57,11 @@ class LoopThread:
             self.run(_cancel_others(), timeout_s=5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
+
+
+def _tell_how_it_ended(work: Future[Any]) -> None:
+    if not work.cancelled() and (error := work.exception()) is not None:
+        log.error("a background task of the worker ended", exc_info=error)
 
 
 async def _cancel_others() -> None:

@@ -15,6 +15,7 @@ from jobs.failures import Failure, FailureKind
 from jobs.job import Job, PastAttempt
 from jobs.states import Outcome
 from jobs.store.rows import Closing, Move
+from jobs.store.session import StoreUnavailable
 from routing.eligibility import Step
 from routing.limits import Refusal
 from routing.plan import Plan
@@ -42,6 +43,7 @@ from workers.parts import Parts
 LOST = "moved on"
 WORDS = {FailOver: "failed over to", Escalate: "escalated to"}
 MOST_NOTES = 8
+WRITE_AGAIN_S = 1.0
 
 
 class Rest(msgspec.Struct, frozen=True):
@@ -54,7 +56,8 @@ class Rest(msgspec.Struct, frozen=True):
 class Runner:
     """Carries one job to its next rest; `run` returns the word for the bell's report: `succeeded`, `deferred`."""
 
-    def __init__(self, parts: Parts, job: Job, plan: Plan) -> None:
+    def __init__(self, parts: Parts, job: Job, plan: Plan, ends_at_s: float) -> None:
+        """`ends_at_s` is the job's deadline on this process's monotonic clock, reckoned when it was claimed."""
         self._parts = parts
         self._job = job
         self._plan = plan
@@ -63,7 +66,7 @@ class Runner:
         self._notes: list[str] = []
         self._refusals: dict[str, Refusal] = {}
         self._attempt: Attempt | None = None
-        self._ends_at_s = time.monotonic() + job.time_left_s
+        self._ends_at_s = ends_at_s
         self._spent_ms = 0
 
     async def run(self) -> str:
@@ -73,8 +76,10 @@ class Runner:
                 rest = await self._walk()
         except TimeoutError:
             rest = Rest(Move.expire(self._job.id, self._job.token, self._cut()), "expired")
-        except LostLease:
-            return LOST
+        except LostLease:  # or its owner asked to cancel: then the same statement that gives it back cancels it
+            rest = Rest(Move.defer(self._job.id, self._job.token, 0.0, None), LOST)
+        except StoreUnavailable:  # while a call was to be opened: nothing was sent
+            rest = Rest(Move.defer(self._job.id, self._job.token, 0.0, self._unsent()), "deferred")
         except asyncio.CancelledError:
             rest = self._stopped()
         self._parts.leases.rest(self._job.id)
@@ -146,9 +151,7 @@ class Runner:
         if made is None:
             return
         closing = made.closing
-        if not await self._parts.moves.add(
-            Move.close(self._job.id, self._job.token, closing), at_once=self._parts.is_urgent(self._job)
-        ):
+        if not await self._write(Move.close(self._job.id, self._job.token, closing)):
             raise LostLease
         self._past.append(
             PastAttempt(
@@ -183,6 +186,12 @@ class Runner:
             return Rest(Move.cancel(self._job.id, self._job.token, self._cut()), "cancelled")
         return Rest(Move.defer(self._job.id, self._job.token, 0.0, self._cut()), "released")
 
+    def _unsent(self) -> Closing | None:
+        """The closing of an attempt whose row may or may not have been written, and whose call was not made."""
+        if self._attempt is None:
+            return None
+        return Closing(id=self._attempt.id, outcome=Outcome.NOT_SENT, cost_usd=Decimal(0), cost_basis="usage")
+
     def _cut(self) -> Closing | None:
         return self._attempt.cut() if self._attempt else None
 
@@ -192,12 +201,23 @@ class Runner:
         if self._notes:
             receipt = msgspec.structs.replace(receipt, notes=(*receipt.notes, *self._notes[-MOST_NOTES:]))
         told = rest.move.with_story(receipt, self._adaptations, intent_kept=self._intent_kept())
-        if not await self._parts.moves.add(told, at_once=self._parts.is_urgent(self._job)):
+        if not await self._write(told):
             return LOST
         failpoints.hit("committed_before_signal")
-        if told.state is not None and told.state.is_terminal:
+        if rest.word == LOST or (told.state is not None and told.state.is_terminal):
             self._parts.announce(self._job.id)
         return rest.word
+
+    async def _write(self, move: Move) -> bool:
+        """Book what has happened, however long Postgres is away: it was paid for. True while the token holds.
+
+        The lease is beaten for meanwhile; if it is lost all the same, the token refuses the move, not the bill.
+        """
+        while True:
+            try:
+                return await self._parts.moves.add(move, at_once=self._parts.is_urgent(self._job))
+            except StoreUnavailable:
+                await asyncio.sleep(WRITE_AGAIN_S)
 
     def _intent_kept(self) -> bool | None:
         """Whether the latency intent was met; None when there was none. Cost and needs are kept by construction."""

@@ -14,6 +14,7 @@ BLIND_S = 10.0
 """After so long without Postgres a sweeper rescues nothing for one lease: the workers could not beat either,
 and calling again what is still running would bill it twice."""
 HOUSEKEEPING_S = 3600.0
+HOUSEKEEPING_AGAIN_S = 300.0
 
 
 class Sweeper:
@@ -24,7 +25,7 @@ class Sweeper:
         self._settings = settings
         self._saw_at_s = time.monotonic()
         self._rescue_from_s = 0.0
-        self._kept_house_at_s = float("-inf")
+        self._keep_house_from_s = float("-inf")
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Sweep until stopped."""
@@ -56,19 +57,28 @@ class Sweeper:
             reissued = await sweep.reissue(connection, self._settings.dispatcher.reissue_s)
             if reissued:
                 log.info("sweeper: released %d jobs again whose bells nobody answered", len(reissued))
-        if now_s - self._kept_house_at_s >= HOUSEKEEPING_S:
+        if now_s >= self._keep_house_from_s:
+            # Set first: if it fails it is tried again in minutes, not at every sweep.
+            self._keep_house_from_s = now_s + HOUSEKEEPING_AGAIN_S
             await self._keep_house()
-            self._kept_house_at_s = now_s
+            self._keep_house_from_s = now_s + HOUSEKEEPING_S
+            self._saw_at_s = time.monotonic()  # its own slowness is no blindness
 
     async def _keep_house(self) -> None:
-        """Make tomorrow's partitions, drop prompts past their retention, forget old idempotency keys."""
-        today = dt.datetime.now(dt.UTC).date()
+        """Make tomorrow's partitions, drop prompts past their retention, forget old idempotency keys.
+
+        Each step is a transaction of its own: the locks of one must not outlast it.
+        """
+        now = dt.datetime.now(dt.UTC)
         async with self._database.transaction() as connection:
-            await partitions.make_ahead(connection, today)
+            await partitions.make_ahead(connection, now.date())
+        async with self._database.transaction() as connection:
             await sweep.forget_idempotency(connection)
-            left_open = await sweep.close_left_open(connection, dt.datetime.now(dt.UTC))
-            if left_open:
-                log.warning("sweeper: %d attempts were left open by jobs that moved on; now unknown", len(left_open))
-            oldest = today - dt.timedelta(days=self._settings.retention.days)
+        async with self._database.transaction() as connection:
+            left_open = await sweep.close_left_open(connection, now)
+        if left_open:
+            log.warning("sweeper: %d attempts were left open by jobs that moved on; now unknown", len(left_open))
+        oldest = now.date() - dt.timedelta(days=self._settings.retention.days)
+        async with self._database.transaction() as connection:
             for name in await partitions.drop_payloads_before(connection, oldest):
                 log.info("sweeper: dropped %s, past its retention", name)

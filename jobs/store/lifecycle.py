@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from jobs.chat import ChatRequest, InvalidRequest
+from jobs.chat import ChatRequest
 from jobs.failures import Failure, FailureKind
 from jobs.job import Job, PastAttempt
 from jobs.lanes import Lane
@@ -151,18 +151,19 @@ async def _complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> li
     bodies = await connection.execute(BODIES, {"ids": ids, "first": min(ids), "last": max(ids)})
     raw: dict[uuid.UUID, bytes] = {row.id: row.body for row in bodies}
     again = [row.id for row in rows if row.claims > 1]
-    past: dict[uuid.UUID, list[PastAttempt]] = {}
+    past: dict[uuid.UUID, list[Row[Any]]] = {}
     if again:
         for attempt in await connection.execute(PAST, {"ids": again}):
-            past.setdefault(attempt.job_id, []).append(_past(attempt))
+            past.setdefault(attempt.job_id, []).append(attempt)
     jobs: list[Job] = []
     unreadable: list[Move] = []
     for row in rows:
         try:
-            jobs.append(_job(row, raw[row.id], tuple(past.get(row.id, ()))))
-        except (KeyError, InvalidRequest, msgspec.ValidationError):
+            jobs.append(_job(row, raw[row.id], tuple(_past(attempt) for attempt in past.get(row.id, ()))))
+        except (KeyError, ValueError):  # InvalidRequest and msgspec's are ValueErrors; so is a kind of a newer version
             unreadable.append(Move.fail(row.id, row.token, UNREADABLE, None))
     if unreadable:
+        await connection.execute(text("set local synchronous_commit = on"))  # a claim may be forgotten, an ending not
         await settle(connection, unreadable)
     return jobs
 

@@ -97,12 +97,15 @@ class unavailable:  # noqa: N801 -- reads as a clause: `with unavailable():`
         if isinstance(error, exc.DBAPIError):
             if error.connection_invalidated or _is_away(error.orig):
                 raise StoreUnavailable("Postgres is away") from error
+        elif isinstance(error, psycopg.Error) and _is_away(error):  # COPY speaks to the driver itself
+            raise StoreUnavailable("Postgres is away") from error
         elif isinstance(error, exc.TimeoutError):
             raise StoreUnavailable("no connection to Postgres became free in time") from error
 
 
-# Connection trouble, a shutdown, too many connections, a statement or lock time-out, a lost deadlock.
-_PASSING = ("08", "57P", "53300", "57014", "55P03", "40P01")
+# Connection trouble, a shutdown, no resources (disk, memory, connections), a statement or lock time-out, an idle
+# transaction ended, a lost race, and a server that is read-only because it was not the primary any more.
+_PASSING = ("08", "57P", "53", "57014", "55P03", "25P03", "40", "25006")
 
 
 def _is_away(error: BaseException | None) -> bool:

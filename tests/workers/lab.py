@@ -122,7 +122,7 @@ class Lab:
         """Run a claimed job under its lease."""
         plan = self.parts.plan(job)
         assert isinstance(plan, Plan)
-        task = asyncio.create_task(Runner(self.parts, job, plan).run())
+        task = asyncio.create_task(Runner(self.parts, job, plan, time.monotonic() + job.time_left_s).run())
         self.parts.leases.take(job, task)
         return task
 

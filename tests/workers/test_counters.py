@@ -141,6 +141,15 @@ async def replay(counters: Counters, clock: Clock, limits: KeyLimits, history: l
     history=[(0.0, ("admit", 1, 0.5, False)), (0.5, ("admit", 1, 0.5, False)), (0.25, ("admit", 1, 0.5, False))],
     recent=(0, 0),
 )
+@example(  # a slot that ran out is dropped by a settlement, too: a clock set back must not bring it to life again
+    limits=KeyLimits(concurrency=1),
+    history=[
+        (0.0, ("admit", 0, 0.5, False)),
+        (0.5, ("settle", 9, 0.0)),
+        (-2.0, ("admit", 0, 0.5, False)),
+    ],
+    recent=(0, 0),
+)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_redis_and_memory_tell_every_history_alike(redis_url, limits, history, recent):
     clock = Clock()

@@ -20,6 +20,7 @@ local stored = redis.call('HMGET', KEYS[1], 'at', 'requests', 'tokens')
 if not stored[1] then
   return held
 end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', text(now))
 local request_rate, token_rate = tonumber(ARGV[2]), tonumber(ARGV[3])
 local passed = math.max(0, now - tonumber(stored[1]))
 local requests = math.max(0, tonumber(stored[2]) - (request_rate or 0) * passed)
