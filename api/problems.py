@@ -9,6 +9,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from jobs.store.idempotency import InFlight, OtherBody
 from jobs.store.session import StoreUnavailable
@@ -175,6 +176,11 @@ def reply(problem: Problem) -> Response:
 _PASSING = frozenset({Code.IDEMPOTENCY_IN_FLIGHT, Code.QUEUE_FULL, Code.STORE_UNAVAILABLE})
 
 
+async def _on_gone(_: Request, __: Exception) -> Response:
+    """The caller hung up while its body was read: nothing was stored, and nobody hears the answer."""
+    return reply(Problem(Code.INVALID_JSON, "the body ended too early; nothing was stored"))
+
+
 async def _on_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return reply(error)
@@ -228,4 +234,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StoreUnavailable, _on_store)
     app.add_exception_handler(InFlight, _on_in_flight)
     app.add_exception_handler(OtherBody, _on_other_body)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(Exception, _on_defect)

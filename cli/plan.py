@@ -9,9 +9,10 @@ from cli.embedded import Postgres, Redis
 from cli.processes import Process
 from cli.servers import Server
 from cli.supervisor import Plan
-from cli.yard import Yard, next_free_port
+from cli.yard import CHECKOUT, Yard, next_free_port
 from jobs.configuration import CONFIG_VARIABLE, ENVIRONMENT, config_paths, load
 from jobs.settings import Settings
+from routing.catalog_load import catalog_of
 
 SANDBOX_VARIABLE = "TOKENYARD_SANDBOX"
 """`only`: offline providers whatever keys there are, and none of the user's; the demo spends nobody's money."""
@@ -50,6 +51,8 @@ def compose(yard: Yard, environ: Mapping[str, str]) -> Plan:
         providers = [processes.sandbox(provider, yard.sandbox) for provider in chosen]
     if configs:
         addresses[CONFIG_VARIABLE] = os.pathsep.join(configs)
+    # The processes would find a mistake too, each in its own log and after a restart or three.
+    catalog_of(load(environ={**environ, **addresses}), (CHECKOUT / "routing" / "catalog.toml").read_text("utf-8"))
     host, port = settings.api.host, next_free_port(settings.api.host, settings.api.port)
     api_url = f"http://{ANY_HOST.get(host, host)}:{port}"
     return Plan(

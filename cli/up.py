@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import psutil
 import typer
@@ -20,7 +21,7 @@ from cli.servers import ServerError, read, still_alive
 from cli.supervisor import Supervisor, stop_leftovers
 from cli.yard import CHECKOUT, VAR_VARIABLE, State, Yard, YardError
 from jobs.configuration import CONFIG_VARIABLE, config_paths, load
-from jobs.settings import SettingsError
+from jobs.settings import Settings, SettingsError
 
 Var = Annotated[Path | None, typer.Option("--var", envvar=VAR_VARIABLE, help="The yard's folder (default ./var).")]
 Foreground = Annotated[bool, typer.Option("--foreground", help="Stay in this terminal until Ctrl-C.")]
@@ -62,7 +63,7 @@ def down(var: Var = None, erase: Erase = False) -> None:
     with plain_errors():
         console.print("Stopped." if stop(yard) else "Nothing of this yard runs.")
         if erase:
-            for server in embedded_servers(yard, load()).values():
+            for server in embedded_servers(yard, _settings_or_none()).values():
                 server.erase()
             yard.erase()
             console.print(f"Erased {yard.var}.")
@@ -75,10 +76,18 @@ def stop(yard: Yard) -> bool:
     if process is not None:
         console.print("Stopping; workers finish what they hold (up to 30 s).")
         _end(process)
-    left = stop_leftovers(yard, tuple(embedded_servers(yard, load()).values()))
+    left = stop_leftovers(yard, tuple(embedded_servers(yard, _settings_or_none()).values()))
     if left:
         console.print(f"Stopped what was left running: {', '.join(left)}.")
     return process is not None or bool(left)
+
+
+def _settings_or_none() -> Settings:
+    """The settings, or the defaults when they can't be read: stopping must not depend on a typo."""
+    try:
+        return load()
+    except SettingsError:
+        return Settings()
 
 
 def start_detached(yard: Yard, extra: Mapping[str, str] | None = None) -> State:
@@ -139,6 +148,9 @@ def _welcome(yard: Yard, state: State) -> None:
                 style="yellow",
             )
         )
+    with contextlib.suppress(SettingsError):
+        if urlsplit(state.api_url).port != (asked := load().api.port):
+            console.print(f"Port {asked} is taken: this yard serves on {urlsplit(state.api_url).port}.", style="yellow")
     command = "tokenyard" if yard.var == Path("var").absolute() else f"TOKENYARD_VAR={yard.var} tokenyard"
     lines = {
         "API": f"{state.api_url}/v1   (documentation: {state.api_url}/docs)",

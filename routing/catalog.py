@@ -23,6 +23,11 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     valid_from: dt.date
     source: str
 
+    def __post_init__(self) -> None:
+        """Refuse a price below 0. Raises ValueError."""
+        if self.input < 0 or self.output < 0:
+            raise ValueError("a price can't be below 0")
+
     def of(self, usage: Usage) -> Decimal:
         """What that many tokens cost, in USD to 12 decimals."""
         amount = (self.input * usage.input_tokens + self.output * usage.output_tokens) / MILLION

@@ -1,5 +1,6 @@
 """Builds the catalogue from the shipped entries and the settings' own."""
 
+import difflib
 import tomllib
 from typing import Any
 
@@ -18,9 +19,33 @@ def catalog_of(settings: Settings, shipped_toml: str) -> Catalog:
     models = [_entry(Model, entry) for entry in (*shipped["models"], *settings.models)]
     deployments = [_entry(Deployment, entry) for entry in (*shipped["deployments"], *settings.deployments)]
     try:
-        return Catalog.of(models, deployments)
+        catalog = Catalog.of(models, deployments)
     except ValueError as error:
         raise SettingsError(f"catalogue: {error}") from error
+    check(settings, catalog)
+    return catalog
+
+
+def check(settings: Settings, catalog: Catalog) -> None:
+    """Refuse settings that could only fail later: a tier or a deployment that names what is not there.
+
+    Raises SettingsError with the nearest known name.
+    """
+    known = [*catalog.models, *catalog.deployments]
+    for name, policy in settings.policies.items():
+        for entry in (entry for tier in policy.tiers for entry in tier):
+            if entry not in catalog.models and entry not in catalog.deployments:
+                raise SettingsError(f"policies.{name}: no model or deployment is called {entry!r}{_hint(entry, known)}")
+    for entry in settings.deployments:  # the shipped ones may serve providers that these settings leave out
+        provider = entry["provider"]
+        if provider not in settings.providers:
+            hint = _hint(provider, list(settings.providers))
+            raise SettingsError(f"deployment {entry['model']}@{provider}: no provider is called {provider!r}{hint}")
+
+
+def _hint(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _entry(kind: type[Any], entry: dict[str, Any]) -> Any:
