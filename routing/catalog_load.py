@@ -33,9 +33,10 @@ def check(settings: Settings, catalog: Catalog) -> None:
     """
     known = [*catalog.models, *catalog.deployments]
     for name, policy in settings.policies.items():
-        for entry in (entry for tier in policy.tiers for entry in tier):
-            if entry not in catalog.models and entry not in catalog.deployments:
-                raise SettingsError(f"policies.{name}: no model or deployment is called {entry!r}{_hint(entry, known)}")
+        for wanted in (wanted for tier in policy.tiers for wanted in tier):
+            if wanted not in catalog.models and wanted not in catalog.deployments:
+                hint = _hint(wanted, known)
+                raise SettingsError(f"policies.{name}: no model or deployment is called {wanted!r}{hint}")
     for entry in settings.deployments:  # the shipped ones may serve providers that these settings leave out
         provider = entry["provider"]
         if provider not in settings.providers:

@@ -158,3 +158,32 @@ async def test_it_beats_from_its_own_thread_until_it_is_stopped(lab: Lab, beatin
     assert await asyncio.to_thread(beating.stopped.wait, 10)
     await asyncio.to_thread(beating.beater.stop)
     assert "tokenyard-beat" not in {thread.name for thread in threading.enumerate()}
+
+
+class Refusing(Beats):
+    """Raises once, as a server that is not the primary any more does, then says that all is well."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self.went_on = threading.Event()
+
+    def beat(self, held, lease_s):
+        self.beats += 1
+        if self.beats == 1:
+            raise RuntimeError("not to be foreseen")
+        self.went_on.set()
+        return dict.fromkeys(held, False)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+async def test_the_beat_goes_on_whatever_one_beat_met(lab: Lab):
+    job, leases, loop, beats = await lab.claimed(), Leases(30), LoopThread(), Refusing()
+    task = await hold(leases, job)
+    beater = Beater(beats, leases, loop, beat_s=0.01)
+    beater.start()
+    assert await asyncio.to_thread(beats.went_on.wait, 10)
+    await asyncio.to_thread(beater.stop)
+    await asyncio.to_thread(loop.stop)
+    task.cancel()

@@ -10,6 +10,9 @@ import pytest
 from jobs.lanes import Lane
 from jobs.policy import Intent
 from jobs.store import sweep
+from jobs.store.flush import Flush
+from jobs.store.lifecycle import settle
+from jobs.store.session import StoreUnavailable
 from tests.workers.lab import COST_USD, Lab, answers, refuses
 from workers.leases import Stop
 
@@ -210,3 +213,30 @@ async def test_an_interactive_job_walks_the_same_way(lab: Lab):
     lab.script(a=[SURE])
     job = await lab.claimed(lane=Lane.INTERACTIVE)
     assert await lab.carry(job) == "succeeded"
+
+
+async def test_a_cancel_that_comes_before_the_call_ends_the_job_at_once(lab: Lab):
+    job = await lab.claimed()
+    await lab.execute("update jobs set cancel_requested_at = now()")
+    assert await lab.carry(job) == "moved on"
+    assert (lab.server.bodies, await lab.attempts(job)) == ([], [])
+    row = await lab.row(job)
+    assert (row.state, row.deaths) == ("cancelled", 0)
+
+
+async def test_an_answer_that_was_paid_for_is_booked_when_postgres_comes_back(lab: Lab):
+    away = 2
+
+    async def flaky(connection, moves):
+        nonlocal away
+        away -= 1
+        if away >= 0:
+            raise StoreUnavailable("away")
+        return await settle(connection, moves)
+
+    lab.parts.moves = Flush(lab.database, flaky, lambda row: row.job_id, window_s=0, patience_s=())
+    lab.script(a=[answers("yes")], b=[answers("yes")])
+    job = await lab.claimed()
+    assert await lab.carry(job) == "succeeded"
+    assert len(lab.server.bodies) == 1
+    assert [outcome for _, outcome in await lab.outcomes(job)] == ["accepted"]

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs.settings import Dispatcher, Settings, Worker
-from jobs.store.session import Database
+from jobs.store.session import Database, StoreUnavailable
 from tests.faults.harness import until
 from tests.jobs.store import given
 from workers.sweeper import BLIND_S, Sweeper
@@ -127,3 +127,26 @@ async def test_without_postgres_it_goes_on_trying(settings: Settings):
     async with asyncio.timeout(10):
         await sweeping
     await away.close()
+
+
+async def test_housekeeping_that_fails_holds_off_neither_rescue_nor_submits(database: Database, database_url: str):
+    patient = Database(database_url, pool_size=1, turn_timeout_s=1)
+    sweeper = Sweeper(patient, Settings(database_url=database_url))
+    (name,) = await names_of_newest_partition(database)
+    await execute(database, f"drop table {name}")
+    async with database.transaction() as reader:  # somebody reads for long: the missing partition can't be made
+        await reader.execute(text("select count(*) from payloads"))
+        with pytest.raises(StoreUnavailable):
+            await sweeper.sweep(time.monotonic())
+        job_id = await abandoned(database)
+        await sweeper.sweep(time.monotonic())
+        assert await state(database, job_id) == "queued"
+    await patient.close()
+
+
+async def names_of_newest_partition(database: Database) -> list[str]:
+    async with database.statement() as connection:
+        found = await connection.execute(
+            text("select relname from pg_class where relname ~ '^payloads_[0-9]+$' order by relname desc limit 1")
+        )
+        return [str(name) for name in found.scalars()]
