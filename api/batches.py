@@ -92,11 +92,13 @@ async def retry(
     front = front_of(request)
     wanted = read_id("batch", batch_id)
     states: list[str] = list(state) if state else ["failed"]
-    async with front.database.transaction() as connection:
+    async with front.database.statement() as connection:
         view = await reads.batch(connection, key.tenant_id, wanted)
-        if view is None:
-            raise not_found("batch", batch_id)
-        await front.quota.take(key, sum(view.counts.get(name, 0) for name in states))
+    if view is None:
+        raise not_found("batch", batch_id)
+    # With no connection in hand: the quota may need one, and holders that wait for a second starve each other.
+    await front.quota.take(key, sum(view.counts.get(name, 0) for name in states))
+    async with front.database.transaction() as connection:
         made = await owner.retry_batch(connection, key.tenant_id, wanted, states)
     if made is None:
         raise Problem(Code.NOTHING_TO_RETRY, f"no job of this batch has ended {' or '.join(states)}", "state")

@@ -14,7 +14,7 @@ from api.auth import Submitter
 from api.bodies import check_encoding, too_large
 from api.contract import BULK
 from api.front import Front, front_of
-from api.once import claim_of
+from api.once import once_of
 from api.problems import Code, Problem
 from api.schemas import LaneName, deadline_of, lane_of, read_wish
 from api.submit import accepted
@@ -28,6 +28,7 @@ from jobs.store.uuid7 import uuid7
 
 router = APIRouter(tags=["jobs"])
 ROUTE = "/v1/jobs/bulk"
+BATCHES = "/v1/batches"
 MOST_DETAILS = 100
 SLICE_S = 0.01
 """After so long on lines the event loop gets its turn."""
@@ -86,22 +87,28 @@ async def bulk(
 ) -> Response:
     """Submit many jobs as a batch: one per line. Wrong lines refuse the whole, or are left out with on_error=skip."""
     front = front_of(request)
+    once = once_of(request, key, ROUTE)
+    if once is not None and (kept := await once.answered(front.database)) is not None:
+        return accepted(kept.reply_to(await _read_lines(request, None, front)), BATCHES)
     with Spool() as spool:
         intake = Intake(front, key, defaults, spool)
         digest = await _read_lines(request, intake, front)
+        # Asked again: the first sending may have been committed while the lines of this one came in.
+        if once is not None and (kept := await once.answered(front.database)) is not None:
+            return accepted(kept.reply_to(digest), BATCHES)
         _check(intake, spool, on_error)
         await front.quota.take(key, spool.total)
         batch = Batch(id=intake.batch_id, tenant_id=key.tenant_id, total=spool.total, skipped=intake.refused)
         body = msgspec.json.encode(show.new_batch(batch) | {"errors": intake.details})
-        before = await _write_once(front, claim_of(request, key, ROUTE, digest), batch, spool, body)
+        before = await _write_once(front, once.claim(digest) if once is not None else None, batch, spool, body)
     if before is None:
         failpoints.hit("submitted_before_bell")
         front.ring.announce(Lane.BULK)
-    return accepted(before or Reply(202, body), "/v1/batches")
+    return accepted(before or Reply(202, body), BATCHES)
 
 
-async def _read_lines(request: Request, intake: Intake, front: Front) -> bytes:
-    """Feed the body's lines to `intake` as they come; returns the body's SHA-256."""
+async def _read_lines(request: Request, intake: Intake | None, front: Front) -> bytes:
+    """Feed the body's lines to `intake` as they come (None: nobody reads them); returns the body's SHA-256."""
     check_encoding(request)
     limits = front.settings.api
     digest, size, pending = hashlib.sha256(), 0, b""
@@ -110,11 +117,14 @@ async def _read_lines(request: Request, intake: Intake, front: Front) -> bytes:
         if size > limits.max_bulk_bytes:
             raise too_large(limits.max_bulk_bytes)
         digest.update(chunk)
+        if intake is None:
+            continue
         *lines, pending = (pending + chunk).split(b"\n")
         await _take_all(intake, lines)
         if len(pending) > limits.max_request_bytes:
             raise too_large(limits.max_request_bytes)
-    await _take_all(intake, [pending])
+    if intake is not None:
+        await _take_all(intake, [pending])
     return digest.digest()
 
 

@@ -13,7 +13,7 @@ from api.auth import Submitter
 from api.bodies import read_body
 from api.contract import SUBMIT
 from api.front import Front, front_of
-from api.once import claim_of
+from api.once import once_of
 from api.schemas import Wish, read_wish
 from jobs import failpoints
 from jobs.job import Submission
@@ -37,17 +37,19 @@ async def submit(request: Request, key: Submitter) -> Response:
     """Submit one job. The 202 is sent after its row is committed; poll the address in Location."""
     front = front_of(request)
     raw = await read_body(request, front.settings.api.max_request_bytes)
+    once, digest = once_of(request, key, ROUTE), hashlib.sha256(raw).digest()
+    if once is not None and (kept := await once.answered(front.database)) is not None:
+        return accepted(kept.reply_to(digest), ROUTE)
     submission = front.admission.admit(await read(raw), key.tenant_id, uuid7(), DEFAULTS)
     if TRACEPARENT.fullmatch(trace := request.headers.get("traceparent", "")):
         submission = msgspec.structs.replace(submission, traceparent=trace)
     await front.quota.take(key, 1)
     body = msgspec.json.encode(show.accepted(submission))
-    claim = claim_of(request, key, ROUTE, hashlib.sha256(raw).digest())
-    if claim is None:
+    if once is None:
         await front.submissions.add(submission)
         reply = None
     else:
-        reply = await _insert_once(front, claim, submission, body)
+        reply = await _insert_once(front, once.claim(digest), submission, body)
     if reply is None:
         failpoints.hit("submitted_before_bell")
         front.ring.announce(submission.lane, submission.id)

@@ -21,10 +21,10 @@ on conflict (tenant_id, route, key) do update set body_sha256 = excluded.body_sh
     where idempotency.created_at < now() - interval '{KEEP_H} hours'
 returning key
 """)  # noqa: S608 -- a constant of this file
-READ = text("""
+FIND = text(f"""
 select body_sha256, status, response from idempotency
-where tenant_id = :tenant_id and route = :route and key = :key
-""")
+where tenant_id = :tenant_id and route = :route and key = :key and created_at >= now() - interval '{KEEP_H} hours'
+""")  # noqa: S608 -- a constant of this file
 
 
 class InFlight(Exception):
@@ -51,6 +51,30 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """What a key was used for, and what was answered then."""
+
+    body_sha256: bytes
+    reply: Reply
+
+    def reply_to(self, body_sha256: bytes) -> Reply:
+        """The reply, for the same body. Raises OtherBody."""
+        if body_sha256 != self.body_sha256:
+            raise OtherBody
+        return self.reply
+
+
+async def find(connection: AsyncConnection, tenant_id: uuid.UUID, route: str, key: str) -> Kept | None:
+    """What was answered under the key; None when it is free or its holder has not committed yet.
+
+    For asking early, before a repetition is judged by rules that its first sending did not meet. It guards nothing:
+    who finds nothing must still `take` the key.
+    """
+    found = await connection.execute(FIND, {"tenant_id": tenant_id, "route": route, "key": key})
+    row = found.one_or_none()
+    return Kept(bytes(row.body_sha256), Reply(row.status, bytes(row.response))) if row is not None else None
+
+
 async def take(connection: AsyncConnection, claim: Claim, reply: Reply) -> Reply | None:
     """Take the key inside the transaction that does the work; None: it is ours, `reply` is kept with the commit.
 
@@ -68,7 +92,7 @@ async def take(connection: AsyncConnection, claim: Claim, reply: Reply) -> Reply
         raise
     if taken.scalar_one_or_none() is not None:
         return None
-    before = (await connection.execute(READ, names)).one()
-    if bytes(before.body_sha256) != claim.body_sha256:
-        raise OtherBody(claim.key)
-    return Reply(before.status, bytes(before.response))
+    kept = await find(connection, claim.tenant_id, claim.route, claim.key)
+    if kept is None:  # it was a day old and was forgotten between the two statements
+        raise InFlight(claim.key)
+    return kept.reply_to(claim.body_sha256)

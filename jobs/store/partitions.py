@@ -13,10 +13,17 @@ MONTHS_AHEAD = 3
 _LOCK = 7262
 """Advisory: two dispatchers that begin together must not make one partition twice."""
 
+# Tables in use are asked for with little patience: whoever reads or writes them queues up behind who asks. Not said
+# of the advisory lock and the rows, which hold nobody up.
+IMPATIENCE = text("set local lock_timeout = '200ms'")
 ALIVE = text("""
 select id from jobs where state in ('queued', 'running') and id < cast(:bound as uuid) order by id limit 1
 """)
 DELETE_STRAYS = text("delete from payloads_default where id < cast(:bound as uuid)")
+MARK_PURGED = text("""
+update jobs set purged_at = now()
+where id < cast(:bound as uuid) and purged_at is null and state not in ('queued', 'running')
+""")
 
 
 def spans(today: dt.date) -> Iterator[tuple[str, str, dt.date, dt.date]]:
@@ -49,7 +56,8 @@ async def make_ahead(connection: AsyncConnection, today: dt.date) -> int:
     """Create what is missing; returns how many. Rows outside every partition are in `*_default` and stay there.
 
     A span that has rows in `*_default` already (nobody made partitions for a while) can't get its own any more: it
-    is left to the default, so that the ones after it are made. Wants a transaction.
+    is left to the default, so that the ones after it are made. Wants a transaction, whose lock time-out becomes short:
+    raises the time-out (nothing is made then) when somebody uses the tables for longer.
     """
     await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     existing = set(
@@ -57,6 +65,7 @@ async def make_ahead(connection: AsyncConnection, today: dt.date) -> int:
             await connection.execute(text("select relname from pg_class where relkind = 'r' and relispartition"))
         ).scalars()
     )
+    await connection.execute(IMPATIENCE)
     made = 0
     for name, statement in statements(today):
         if name in existing:
@@ -74,11 +83,12 @@ async def drop_payloads_before(connection: AsyncConnection, day: dt.date) -> lis
     """Drop the days of payloads that lie wholly before `day`, and mark their jobs purged. Returns their names.
 
     A day with the prompt of a job that still waits or runs is kept with all after it: a 202 is never lost.
+    Wants a transaction, whose lock time-out becomes short: raises the time-out (nothing is dropped or marked then).
     """
     alive = (await connection.execute(ALIVE, {"bound": bound(day)})).scalar_one_or_none()
     if alive is not None:
         day = min(day, ids.moment_of(alive).date())
-    await connection.execute(DELETE_STRAYS, {"bound": bound(day)})
+    strays = (await connection.execute(DELETE_STRAYS, {"bound": bound(day)})).rowcount
     names = (
         await connection.execute(
             text(
@@ -88,15 +98,11 @@ async def drop_payloads_before(connection: AsyncConnection, day: dt.date) -> lis
         )
     ).scalars()
     old = sorted(name for name in names if dt.datetime.strptime(name[9:], "%Y%m%d").date() < day)  # noqa: DTZ007
+    if old or strays:  # else nothing went, and there is no reason to look through all jobs
+        await connection.execute(MARK_PURGED, {"bound": bound(day)})
     if not old:
         return []
-    await connection.execute(
-        text(
-            "update jobs set purged_at = now() where id < cast(:bound as uuid) and purged_at is null"
-            " and state not in ('queued', 'running')"
-        ),
-        {"bound": bound(day)},
-    )
+    await connection.execute(IMPATIENCE)
     for name in old:
         await connection.execute(text(f"drop table {name}"))
     return old

@@ -20,6 +20,8 @@ MOST_WAITING_INTERACTIVE = 32
 SPOOL_BYTES = 8_000_000
 """Kept in memory for each of a bulk's two streams; the rest goes to a temporary file."""
 CHUNK_BYTES = 262_144
+# A spool of a million lines is one statement of minutes; the connection's own time-out is for what a worker says.
+COPY_PATIENCE = text("set local statement_timeout = '10min'")
 
 # Said twice it is done once: a commit whose answer was lost with the connection is repeated by the flush.
 # The count is of this instant, so a burst may pass the limit by what commits beside it: it is a brake, not a promise.
@@ -136,6 +138,7 @@ async def insert_batch(connection: AsyncConnection, batch: Batch) -> None:
 async def copy_in(connection: AsyncConnection, batch: Batch, spool: Spool) -> None:
     """Write a batch and everything in its spool; the caller's transaction makes it all or nothing."""
     await insert_batch(connection, batch)
+    await connection.execute(COPY_PATIENCE)
     raw = await connection.get_raw_connection()
     driver: DriverConnection[Any] | None = raw.driver_connection
     assert driver is not None

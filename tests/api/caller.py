@@ -1,6 +1,7 @@
 """A caller of the API in tests: sends with its key and says what came back."""
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,9 @@ import msgspec
 
 from api.front import Front
 from jobs import ids
+from jobs.store import idempotency
+from jobs.store.accounts import ensure_tenant
+from jobs.store.idempotency import Claim, Reply
 from jobs.store.session import Database
 
 JOB: dict[str, Any] = {"request": {"model": "auto", "messages": [{"role": "user", "content": "I lost my card"}]}}
@@ -61,6 +65,16 @@ async def until(holds: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("it did not come true")
+
+
+async def answered_before(caller: Caller, route: str, key: str, body: bytes) -> bytes:
+    """Put into the record what this body got under this key when it was still right: the answer."""
+    answer = msgspec.json.encode({"id": f"first-under-{key}"})
+    async with caller.database.transaction() as connection:
+        tenant_id = await ensure_tenant(connection, "default")
+        claim = Claim(tenant_id, route, key, hashlib.sha256(body).digest())
+        assert await idempotency.take(connection, claim, Reply(202, answer)) is None
+    return answer
 
 
 def job_path(job_id: uuid.UUID, rest: str = "") -> str:

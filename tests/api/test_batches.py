@@ -1,10 +1,15 @@
 """Batches over HTTP: counts, results in input order, cancel, retry, and nobody else's batch."""
 
+import asyncio
+
 import msgspec
+from sqlalchemy import text
 
 from jobs import ids
 from jobs.failures import Failure, FailureKind
 from jobs.store.rows import Move
+from jobs.store.submit import Batch, insert, insert_batch
+from jobs.store.uuid7 import uuid7
 from tests.api.caller import Caller
 from tests.jobs.store import given
 
@@ -58,3 +63,18 @@ async def test_a_batch_is_retried_by_state_as_a_new_batch(caller: Caller):
     assert [job["custom_id"] for job in again] == ["q-1", "q-2"]
     status, _ = await caller.problem("POST", f"/v1/batches/{batch_id}/retry?state=queued")
     assert status == 400
+
+
+async def test_more_retries_at_once_than_there_are_connections_all_succeed(caller: Caller):
+    tenant_id = await given.tenant(caller.database)
+    batches = [Batch(id=uuid7(), tenant_id=tenant_id, total=1) for _ in range(30)]
+    rows = [given.submission(tenant_id, batch_id=batch.id, batch_seq=0) for batch in batches]
+    async with caller.database.transaction() as connection:
+        for batch in batches:
+            await insert_batch(connection, batch)
+        await insert(connection, rows)
+        await connection.execute(text("update jobs set state = 'failed', finished_at = now()"))
+    # The first of this tenant: each of them has to count its queue, which takes a connection.
+    paths = [f"/v1/batches/{ids.show('batch', batch.id)}/retry" for batch in batches]
+    answers = await asyncio.gather(*(caller.call("POST", path) for path in paths))
+    assert [answer.status_code for answer in answers] == [202] * 30

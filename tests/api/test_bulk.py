@@ -3,9 +3,10 @@
 import asyncio
 
 import msgspec
+import pytest
 from sqlalchemy import text
 
-from tests.api.caller import JOB, Caller
+from tests.api.caller import JOB, Caller, answered_before
 
 GOOD = msgspec.json.encode(JOB)
 OPENAI = msgspec.json.encode(
@@ -87,3 +88,52 @@ async def test_a_bulk_submit_sent_twice_under_one_key_is_one_batch(caller: Calle
     assert len({answer.content for answer in answers}) == 1
     async with caller.database.statement() as connection:
         assert (await connection.execute(text("select count(*) from jobs"))).scalar_one() == 50
+
+
+async def test_a_resend_gets_the_first_answer_though_the_queue_is_full_by_now(caller: Caller):
+    async with caller.database.transaction() as connection:
+        await connection.execute(text("update tenants set max_queued_jobs = 1"))
+    first = await caller.call("POST", "/v1/jobs/bulk", GOOD, idempotency_key="full")
+    again = await caller.call("POST", "/v1/jobs/bulk", GOOD, idempotency_key="full")
+    assert (first.status_code, again.status_code, again.content) == (202, 202, first.content)
+    assert again.headers["location"] == first.headers["location"]
+    status, error = await caller.problem("POST", "/v1/jobs/bulk", GOOD + b"\n", idempotency_key="full")
+    assert (status, error["code"]) == (422, "idempotency_mismatch")
+    status, error = await caller.problem("POST", "/v1/jobs/bulk", GOOD, idempotency_key="fresh")
+    assert (status, error["code"]) == (429, "queue_full")
+
+
+async def test_a_resend_gets_the_first_answer_though_its_lines_would_be_refused_by_now(caller: Caller):
+    past = msgspec.json.encode(JOB | {"deadline": "2026-01-01T00:00:00Z"})
+    renamed = msgspec.json.encode(JOB | {"policy": "renamed-since"})
+    for key, body in (("past", past), ("renamed", renamed), ("limit", (GOOD + b"\n") * 3_001)):
+        given_then = await answered_before(caller, "/v1/jobs/bulk", key, body)
+        response = await caller.call("POST", "/v1/jobs/bulk", body, idempotency_key=key)
+        assert (response.status_code, response.content) == (202, given_then), key
+        await caller.problem("POST", "/v1/jobs/bulk", body)
+
+
+# A cancelled statement is what a time-out makes of it.
+@pytest.mark.parametrize("end", ["pg_terminate_backend", "pg_cancel_backend"])
+async def test_a_copy_ended_in_its_middle_is_a_503_and_nothing_was_written(caller: Caller, end: str):
+    copying = text(
+        "select pid from pg_stat_activity where datname = current_database()"
+        " and wait_event_type = 'Lock' and query like 'copy payloads%'"
+    )
+    async with caller.database.transaction() as holder:
+        await holder.execute(text("lock table payloads in exclusive mode"))
+        sending = asyncio.create_task(caller.call("POST", "/v1/jobs/bulk", b"\n".join([GOOD] * 50)))
+        async with caller.database.statement() as connection:
+            for _ in range(500):
+                if (pid := (await connection.execute(copying)).scalar_one_or_none()) is not None:
+                    break
+                await asyncio.sleep(0.005)
+            assert pid is not None, "the copy never came to the payloads"
+            await connection.execute(text(f"select {end}(:pid)"), {"pid": pid})
+        response = await sending
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "store_unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    async with caller.database.statement() as connection:
+        for table in ("jobs", "payloads", "batches"):
+            assert (await connection.execute(text(f"select count(*) from {table}"))).scalar_one() == 0
+    await caller.bulk(1)

@@ -15,7 +15,7 @@ from api.problems import Problem
 from api.schemas import read_wish
 from jobs import ids
 from jobs.lanes import Lane
-from tests.api.caller import JOB, Caller, job_path
+from tests.api.caller import JOB, Caller, answered_before, job_path
 
 
 async def row_of(caller: Caller, job_id: uuid.UUID) -> Any:
@@ -153,6 +153,29 @@ async def test_another_body_under_a_used_idempotency_key_is_refused(caller: Call
     assert (status, error["code"]) == (422, "idempotency_mismatch")
     status, error = await caller.problem("POST", "/v1/jobs", body, idempotency_key="x" * 300)
     assert (status, error["code"]) == (400, "invalid_value")
+
+
+async def test_a_resend_gets_the_first_answer_though_the_queue_is_full_by_now(caller: Caller):
+    async with caller.database.transaction() as connection:
+        await connection.execute(text("update tenants set max_queued_jobs = 1"))
+    body = msgspec.json.encode(JOB)
+    first = await caller.call("POST", "/v1/jobs", body, idempotency_key="full")
+    again = await caller.call("POST", "/v1/jobs", body, idempotency_key="full")
+    assert (first.status_code, again.status_code, again.content) == (202, 202, first.content)
+    assert again.headers["location"] == first.headers["location"]
+    status, error = await caller.problem("POST", "/v1/jobs", body + b" ", idempotency_key="full")
+    assert (status, error["code"]) == (422, "idempotency_mismatch")
+    status, error = await caller.problem("POST", "/v1/jobs", body, idempotency_key="fresh")
+    assert (status, error["code"]) == (429, "queue_full")
+
+
+async def test_a_resend_gets_the_first_answer_though_it_would_be_refused_by_now(caller: Caller):
+    for field in ({"deadline": "2026-01-01T00:00:00Z"}, {"policy": "renamed-since"}, {"field_of_then": 1}):
+        body, key = msgspec.json.encode(JOB | field), next(iter(field))
+        given_then = await answered_before(caller, "/v1/jobs", key, body)
+        response = await caller.call("POST", "/v1/jobs", body, idempotency_key=key)
+        assert (response.status_code, response.content) == (202, given_then), key
+        await caller.problem("POST", "/v1/jobs", body)
 
 
 async def test_a_full_queue_is_a_429_with_retry_after(caller: Caller):

@@ -90,4 +90,19 @@ async def test_after_a_day_the_key_is_free_again(database: Database):
         await idempotency.take(connection, claim(tenant_id), Reply(202, b"old"))
         await connection.execute(text("update idempotency set created_at = now() - interval '25 hours'"))
     async with database.transaction() as connection:
+        assert await idempotency.find(connection, tenant_id, "/v1/jobs", "k") is None
         assert await idempotency.take(connection, claim(tenant_id, b"new"), Reply(202, b"new")) is None
+
+
+async def test_an_answer_is_found_by_its_tenant_route_and_key_and_given_for_the_same_body_only(database: Database):
+    wanted = claim(await given.tenant(database))
+    async with database.transaction() as connection:
+        assert await idempotency.take(connection, wanted, Reply(202, b"first")) is None
+    async with database.statement() as connection:
+        kept = await idempotency.find(connection, wanted.tenant_id, wanted.route, wanted.key)
+        others = [(uuid.uuid4(), wanted.route, "k"), (wanted.tenant_id, "/v1", "k"), (wanted.tenant_id, "/v1/jobs", "")]
+        assert [await idempotency.find(connection, *other) for other in others] == [None] * 3
+    assert kept is not None
+    assert kept.reply_to(wanted.body_sha256) == Reply(202, b"first")
+    with pytest.raises(OtherBody):
+        kept.reply_to(claim(wanted.tenant_id, b"other").body_sha256)

@@ -70,3 +70,32 @@ async def test_a_strangers_erase_erases_nothing(database: Database):
     async with database.transaction() as connection:
         await owner.erase(connection, other, job_id)
         assert (await connection.execute(text("select count(*) from payloads"))).scalar_one() == 2
+
+
+async def test_an_erase_finds_its_prompt_and_its_answers_by_their_keys(database: Database):
+    tenant_id = await given.tenant(database)
+    job_id = await given.job(database, tenant_id)
+    attempt_id = await given.succeeded(database, job_id)
+    bystander = await given.job(database, tenant_id)
+    # Enough for reading a partition whole to cost more than looking into its index, in the default as in a day's.
+    fill = text("""
+        insert into payloads (id, body)
+        select cast(lpad(to_hex(n), 32, '0') as uuid), cast('x' as bytea) from generate_series(1, 5000) n
+        union all select overlay(cast(:id as text) placing lpad(to_hex(n), 12, '0') from 25)::uuid, cast('x' as bytea)
+        from generate_series(1, 5000) n
+    """)
+    async with database.transaction() as connection:
+        await connection.execute(fill, {"id": str(bystander)})
+        await connection.execute(text("analyze payloads"))
+        names = {"id": job_id, "tenant_id": tenant_id}
+        plan = (await connection.execute(text(f"explain {owner.ERASE.text}"), names)).scalars().all()
+        await owner.erase(connection, tenant_id, job_id)
+        where = text("select tableoid::regclass::text from payloads where id = :id")
+        day = (await connection.execute(where, {"id": bystander})).scalar_one()
+        left = set((await connection.execute(text("select id from payloads where length(body) > 1"))).scalars())
+    # The other days are empty: how they are read costs nothing.
+    for partition in ("payloads_default", day):
+        assert not any(f"Seq Scan on {partition} " in line for line in plan), "\n".join(plan)
+        assert any(f"Scan using {partition}_pkey" in line or f"Scan on {partition}_pkey" in line for line in plan)
+    assert bystander in left
+    assert not left & {job_id, attempt_id}

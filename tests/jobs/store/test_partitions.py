@@ -3,14 +3,16 @@
 import asyncio
 import datetime as dt
 import uuid
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs import ids
 from jobs.store import partitions
-from jobs.store.session import Database
+from jobs.store.session import Database, StoreUnavailable
 from tests.jobs.store import given
 
 FAR = dt.date(2031, 12, 30)
@@ -113,3 +115,32 @@ async def test_the_prompt_of_a_job_that_still_waits_outlives_its_retention(datab
         assert "payloads_20311229" in dropped
         assert "payloads_20311230" not in dropped
         assert list((await connection.execute(text("select id from payloads"))).scalars()) == [waiting]
+
+
+async def test_a_job_whose_prompt_went_from_the_default_is_marked_though_no_day_was_dropped(database: Database):
+    tenant_id = await given.tenant(database)
+    old = await given.job(database, tenant_id, id=id_of(dt.date(2020, 1, 1)))
+    young = await given.job(database, tenant_id, id=id_of(FAR))
+    async with database.transaction() as connection:
+        await connection.execute(text("update jobs set state = 'cancelled', finished_at = now()"))
+        assert await partitions.drop_payloads_before(connection, dt.date(2020, 1, 2)) == []
+        rows = await connection.execute(text("select id, purged_at is not null as purged from jobs"))
+        assert {row.id: row.purged for row in rows} == {old: True, young: False}
+
+
+@pytest.mark.parametrize("step", [partitions.make_ahead, partitions.drop_payloads_before])
+async def test_a_reader_in_the_way_stops_the_work_on_partitions_soon_and_nothing_is_half_done(
+    database: Database, step: Callable[[AsyncConnection, dt.date], Awaitable[object]]
+):
+    assert await store(database, id_of(dt.date(2020, 1, 1))) == "payloads_default"
+    async with database.transaction() as reader:
+        await reader.execute(text("select count(*) from payloads"))
+        # Far below the connection's own lock time-out of 10 s, which would hold up every submit behind it.
+        async with asyncio.timeout(5):
+            with pytest.raises(StoreUnavailable):
+                async with database.transaction() as connection:
+                    await step(connection, FAR)
+    async with database.statement() as connection:
+        assert (await connection.execute(text("select count(*) from payloads"))).scalar_one() == 1
+        made = text("select count(*) from pg_class where relname like 'payloads_2031%' and relkind = 'r'")
+        assert (await connection.execute(made)).scalar_one() == 0

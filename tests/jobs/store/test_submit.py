@@ -106,6 +106,21 @@ async def test_a_bulk_copy_writes_what_an_insert_would(database: Database):
     assert [bytes(body) for body in bodies] == [given.RAW] * 4
 
 
+async def test_a_copy_may_take_minutes_and_only_its_own_transaction_may(database: Database):
+    tenant_id = await given.tenant(database)
+    show = text("show statement_timeout")
+    batch = Batch(id=uuid7(), tenant_id=tenant_id, total=1)
+    async with database.transaction() as connection:
+        pid = (await connection.execute(text("select pg_backend_pid()"))).scalar_one()
+        with Spool() as spool:
+            spool.add(given.submission(tenant_id, batch_id=batch.id, batch_seq=0))
+            await copy_in(connection, batch, spool)
+        assert (await connection.execute(show)).scalar_one() == "10min"
+    async with database.transaction() as connection:
+        assert (await connection.execute(text("select pg_backend_pid()"))).scalar_one() == pid
+        assert (await connection.execute(show)).scalar_one() == "30s"
+
+
 async def test_a_bulk_that_fails_half_way_leaves_nothing(database: Database):
     tenant_id = await given.tenant(database)
     batch_id = uuid7()
