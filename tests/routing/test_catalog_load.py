@@ -1,5 +1,7 @@
 """The catalogue is built from shipped and own entries; a name that leads nowhere is refused with the nearest."""
 
+from typing import Any
+
 import pytest
 
 from jobs.policy import Policy
@@ -17,11 +19,11 @@ upstream = "writer"
 MINE = {"mine": Provider(dialect="openai", base_url="http://127.0.0.1:9")}
 
 
-def own(**fields):
+def own(**fields: Any) -> dict[str, Any]:
     return {"model": "acme/writer", "provider": "mine", "upstream": "w"} | fields
 
 
-def price(**fields):
+def price(**fields: Any) -> dict[str, Any]:
     return {"input": "1", "output": "2", "valid_from": "2026-01-01", "source": "test"} | fields
 
 
