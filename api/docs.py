@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from api.contract import COMPONENTS
 from api.problems import PROBLEMS
+from api.schema_words import fields, in_words
 
 router = APIRouter(tags=["operations"])
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -43,9 +44,12 @@ def describe(app: FastAPI) -> None:
 def page(schema: dict[str, Any]) -> str:
     """The HTML of an OpenAPI document."""
     parts = [f"<h1>{_text(schema['info']['title'])}</h1><p>{_text(schema['info'].get('description', ''))}</p>"]
+    known = schema["components"]["schemas"]
     for path, operations in schema["paths"].items():
-        parts += [_operation(method, path, operation) for method, operation in operations.items()]
-    parts.append("<h2>Schemas</h2>" + _pre(schema["components"]["schemas"]))
+        parts += [_operation(method, path, operation, known) for method, operation in operations.items()]
+    for name in sorted(COMPONENTS):
+        if rows := fields(known[name], known):
+            parts.append(f"<h2>{_text(name)}</h2>" + _table(rows))
     parts.append("<h2>Errors</h2><table><tr><th>status<th>code<th>cause<th>remedy</tr>")
     parts += [
         f"<tr><td>{entry.status}<td><b>{code}</b><td>{_text(entry.cause)}<td>{_text(entry.remedy)}</tr>"
@@ -58,22 +62,18 @@ def page(schema: dict[str, Any]) -> str:
     )
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+def _operation(method: str, path: str, operation: dict[str, Any], known: dict[str, Any]) -> str:
     parts = [f"<h2><b>{method.upper()} {_text(path)}</b></h2><p>{_text(operation.get('description', ''))}</p>"]
     if parameters := operation.get("parameters"):
-        parts.append("<table>")
-        parts += [
-            f"<tr><td><b>{_text(p['name'])}</b><td>{p['in']}<td>{_text(_short(p.get('schema', {})))}</tr>"
-            for p in parameters
-        ]
-        parts.append("</table>")
+        parts.append(_table([(p["name"], in_words(p.get("schema", {}), known), p["in"]) for p in parameters]))
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
         parts.append(f"<p>Body: {_text(media)}</p>" + _pre(content.get("example", content["schema"])))
     return "".join(parts)
 
 
-def _short(schema: dict[str, Any]) -> str:
-    return msgspec.json.encode({k: v for k, v in schema.items() if k not in {"title", "description"}}).decode()
+def _table(rows: list[tuple[str, str, str]]) -> str:
+    cells = [f"<tr><td><b>{_text(a)}</b><td>{_text(b)}<td>{_text(c)}</tr>" for a, b, c in rows]
+    return f"<table>{''.join(cells)}</table>"
 
 
 def _pre(content: Any) -> str:
