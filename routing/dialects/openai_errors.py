@@ -91,6 +91,43 @@ SENTENCES: dict[FailureKind, str] = {
 _CODE = re.compile(r"(?=.{1,100}\Z)[A-Za-z_.:/-]*(?:[0-9][A-Za-z_.:/-]*){0,4}", re.ASCII)
 """A code is an identifier with few digits. Anything else may be prose (the prompt) or a key: not to be shown."""
 
+_PARAM = re.compile(r"(?P<field>[a-z_]{1,40})(?:\[[0-9]{1,4}\]|\.[A-Za-z_]{1,40}){0,8}", re.ASCII)
+_FIELDS = frozenset(
+    [
+        "messages",
+        "model",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "temperature",
+        "top_p",
+        "top_logprobs",
+        "logprobs",
+        "n",
+        "seed",
+        "stop",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "user",
+        "reasoning_effort",
+        "modalities",
+        "audio",
+        "prediction",
+        "store",
+        "metadata",
+        "service_tier",
+        "functions",
+        "function_call",
+    ]
+)
+"""A field to name to the caller is a path that begins with a field of the body, so it can hold no piece of a prompt."""
+
 
 class _Error(msgspec.Struct, frozen=True):
     """What an error body says, as far as it can be trusted to be data."""
@@ -99,6 +136,8 @@ class _Error(msgspec.Struct, frozen=True):
     codes: tuple[str, ...] = ()
     """Most specific first: code, Google's status word, type."""
     is_moderation: bool = False
+    param: str | None = None
+    """The field that the provider complains of."""
 
 
 def classify(reply: WireReply) -> Failure:
@@ -152,12 +191,13 @@ def _failure(kind: FailureKind, status: int, error: _Error, headers: Mapping[str
     code = error.codes[0] if error.codes else None
     if code is None and error.status is not None:
         code = str(error.status)
-    return Failure(kind, _sentence(kind, status, code), status=status, code=code, retry_after_s=wait_s)
+    return Failure(kind, _sentence(kind, status, code, error.param), status=status, code=code, retry_after_s=wait_s)
 
 
-def _sentence(kind: FailureKind, status: int | None, code: str | None) -> str:
+def _sentence(kind: FailureKind, status: int | None, code: str | None, param: str | None = None) -> str:
     facts = " ".join(str(fact) for fact in (status, code) if fact is not None)
-    return f"{SENTENCES[kind]} ({facts})." if facts else f"{SENTENCES[kind]}."
+    about = f"; it complains of `{param}`" if param else ""
+    return f"{SENTENCES[kind]} ({facts}){about}." if facts else f"{SENTENCES[kind]}{about}."
 
 
 def _parse(body: bytes) -> _Error:
@@ -181,4 +221,9 @@ def _read(error: Any) -> _Error:
     codes = tuple(word.lower() for word in words if isinstance(word, str) and _CODE.fullmatch(word))
     metadata = error.get("metadata")
     is_moderation = isinstance(metadata, Mapping) and "flagged_input" in metadata
-    return _Error(number if is_status else None, codes, is_moderation)
+    return _Error(number if is_status else None, codes, is_moderation, _param(error.get("param")))
+
+
+def _param(word: Any) -> str | None:
+    found = _PARAM.fullmatch(word) if isinstance(word, str) else None
+    return word if found is not None and found["field"] in _FIELDS else None

@@ -102,3 +102,21 @@ def test_reset_headers_count_only_for_a_rate_limit():
 
 def test_every_kind_in_the_tables_has_a_sentence():
     assert {*BY_CODE.values(), *BY_STATUS.values()} <= SENTENCES.keys()
+
+
+@pytest.mark.parametrize(
+    ("param", "named"),
+    [
+        ("temperature", "`temperature`"),
+        ("messages[3].content", "`messages[3].content`"),
+        ("my card number is 4929", None),
+        ("sk-live_abcdef", None),
+        (["temperature"], None),
+    ],
+)
+def test_a_refusal_names_the_field_and_never_a_piece_of_the_prompt(param, named):
+    body = json.dumps({"error": {"type": "invalid_request_error", "param": param, "message": "secret prompt"}})
+    message = classify(WireReply(400, {}, body.encode())).message
+    assert "secret" not in message
+    assert str(param) not in message.replace(named or "", "")
+    assert named is None or named in message
