@@ -1,12 +1,14 @@
 """Real servers for every test: one embedded Postgres and one Redis per session, a fresh database per test."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -14,6 +16,10 @@ from psycopg import sql
 from cli.embedded import Postgres, Redis
 
 TEMPLATE = "migrated"
+# CI runs the same histories every time, so that it fails for a change and not by chance; elsewhere they are new.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The promises under random histories: Hypothesis drives the real SQL, with workers that crash, freeze and wake.
 
-Eighty fixed histories by default; `TOKENYARD_SEEDS=2000` tries as many new ones.
+Eighty fixed histories by default, and more when these do not meet everything; `TOKENYARD_SEEDS=2000` tries 2,000 new ones.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from jobs.lanes import SUBMITTABLE, Lane
-from jobs.states import MOVES, Outcome, State
+from jobs.states import Outcome, State
 from jobs.store import lifecycle, owner, submit, sweep
 from jobs.store.beats import Beats
 from jobs.store.rows import Move
@@ -24,6 +24,9 @@ from tests.jobs.store.model import MAX_DEATHS, Call, Hand, Known
 from tests.jobs.store.yard import LEASE_S, MANY, REISSUE_S, Seen, Yard, set_witness
 
 SEEDS = int(os.environ.get("TOKENYARD_SEEDS", "0"))
+MOST_ROUNDS = 5
+"""What the fixed histories hold depends on the constants of the code that Hypothesis has seen; when they miss something
+that must be met, new ones are tried."""
 # One drawn number picks one of what there is at that moment.
 PICK = st.integers(0, MANY)
 PICKS = st.lists(PICK, min_size=1, max_size=6)
@@ -278,6 +281,18 @@ class Histories(Yard):
         self.answers_are_accepted_once()
 
 
+def histories(*, is_fixed: bool) -> settings:
+    """How many histories are tried; fixed ones are the same at every run of the same code."""
+    return settings(
+        max_examples=SEEDS or 80,
+        stateful_step_count=40,
+        derandomize=is_fixed,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 def test_no_history_loses_doubles_or_misbooks_a_job(database_url: str):
     seen = Seen()
     with asyncio.Runner() as runner:
@@ -293,22 +308,13 @@ def test_no_history_loses_doubles_or_misbooks_a_job(database_url: str):
                 def __init__(self) -> None:
                     super().__init__(runner.run, connection, beats, seen)
 
-            run_state_machine_as_test(
-                Here,
-                settings=settings(
-                    max_examples=SEEDS or 80,
-                    stateful_step_count=40,
-                    derandomize=not SEEDS,
-                    deadline=None,
-                    database=None,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
+            for attempt in range(MOST_ROUNDS):
+                run_state_machine_as_test(Here, settings=histories(is_fixed=attempt == 0 and not SEEDS))
+                if seen.everything():
+                    break
         finally:
             beats.close()
             runner.run(opened.aclose())
             runner.run(database.close())
     print(seen)  # noqa: T201 -- figures for `pytest -s`
-    assert seen.moves.keys() == {(move.source, move.target) for move in MOVES}
-    assert seen.outcomes.keys() == set(Outcome)
-    assert min(seen.stale_writes, seen.mixed_claims, seen.replays, seen.best_efforts) > 0
+    assert seen.everything(), seen

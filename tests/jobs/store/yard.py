@@ -64,6 +64,12 @@ class Seen:
     replays: int = 0
     best_efforts: int = 0
 
+    def everything(self) -> bool:
+        """Whether every legal move, every outcome and every mishap was met at least once."""
+        rare = min(self.stale_writes, self.mixed_claims, self.replays, self.best_efforts)
+        all_moves = {(move.source, move.target) for move in MOVES}
+        return rare > 0 and self.moves.keys() == all_moves and self.outcomes.keys() == set(Outcome)
+
 
 class Yard(RuleBasedStateMachine):
     """What the rules are made of."""
