@@ -1,6 +1,6 @@
 """The promises under random histories: Hypothesis drives the real SQL, with workers that crash, freeze and wake.
 
-Eighty fixed histories by default, and more when these do not meet everything; `TOKENYARD_SEEDS=2000` tries 2,000 new ones.
+Eighty fixed histories by default, more when these do not meet everything; `TOKENYARD_SEEDS=2000` tries 2,000 new.
 """
 
 import asyncio
