@@ -68,11 +68,6 @@ class Made(msgspec.Struct, frozen=True):
     step: Step
     adaptations: tuple[Adaptation, ...]
 
-    @property
-    def confidence(self) -> float | None:
-        """0..1, of the accepted tokens; None when unknown."""
-        return self.closing.confidence
-
 
 class Attempt:
     """Makes one call of a job. `call` returns Made, or the gate's Refusal; raises LostLease before any spending."""

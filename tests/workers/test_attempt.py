@@ -46,7 +46,7 @@ async def test_an_answer_closes_as_rejected_until_a_verdict_accepts_it(lab: Lab)
         COST_USD,
         "usage",
     )
-    assert made.confidence == pytest.approx(0.99, abs=0.001)
+    assert made.closing.confidence == pytest.approx(0.99, abs=0.001)
 
 
 async def test_an_answer_without_usage_has_an_unknown_cost_and_not_zero(lab: Lab):
