@@ -53,7 +53,11 @@ def worker(name: str, lanes: Sequence[str], slots: int) -> Process:
             "celery", "-A", "workers.app", "worker", "--pool", "custom", "-c", str(slots), "-Q", ",".join(lanes),
             "-n", f"{name}@%h", "--without-gossip", "--without-mingle", "-E", "--loglevel", "INFO",
         ),
-        {"CELERY_CUSTOM_WORKER_POOL": "workers.pool:WakingThreadPool", "TOKENYARD_LANES": ",".join(lanes)},
+        {
+            "CELERY_CUSTOM_WORKER_POOL": "workers.pool:WakingThreadPool",
+            "TOKENYARD_LANES": ",".join(lanes),
+            "TOKENYARD_WORKER": name,
+        },
         stop_limit_s=DRAIN_LIMIT_S,
     )  # fmt: skip
 

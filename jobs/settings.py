@@ -81,8 +81,6 @@ class Worker(_Section, frozen=True):
     """How long endings of bulk jobs wait to be committed together."""
     drain_s: float = 25.0
     """How long a stopping worker lets its calls finish before it gives the jobs back."""
-    fleet_size: Positive = 2
-    """Worker processes in all: while Redis is away each keeps that share of the providers' limits."""
     max_deaths: Positive = 3
     """A job whose workers died this often fails with worker_deaths."""
 

@@ -4,10 +4,12 @@ import datetime as dt
 import gc
 import os
 import random
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from jobs.configuration import providers_on
 from jobs.job import Job
@@ -15,6 +17,7 @@ from jobs.lanes import Lane
 from jobs.settings import Settings
 from jobs.signals import CANCEL, Signals
 from jobs.store.beats import Beats
+from jobs.store.fleet import Presence
 from jobs.store.recent import last_minute
 from jobs.store.session import Database, StoreUnavailable
 from routing.catalog import Catalog
@@ -29,6 +32,9 @@ from workers.parts import Parts
 from workers.transport import Transport
 
 LANES_VARIABLE = "TOKENYARD_LANES"
+NAME_VARIABLE = "TOKENYARD_WORKER"
+UNCOUNTED_WORKERS = 4
+"""Until the first beat has counted them: with Redis away a worker that just started must not take the whole limit."""
 
 
 def shipped_catalog() -> str:
@@ -73,13 +79,29 @@ async def build(settings: Settings) -> Parts:
     # Limits are kept fleet-wide in Redis; while it is away, by this worker's own share of them.
     shared = RedisCounters(settings.redis_url, seeder(claims))
     counters = FallbackCounters(shared, MemoryCounters(seeder(claims), time.monotonic), time.monotonic)
-    counters.live_workers = settings.worker.fleet_size
+    counters.live_workers = UNCOUNTED_WORKERS
     gate = Gate(counters, settings.providers, os.environ.get, time.monotonic, random.random)
     transport = Transport(allow_real=settings.allow_real_calls)
     parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
     parts.plan = planner(settings, catalog_of(settings, shipped_catalog()))
     parts.closers.append(shared.aclose)
+    parts.share_limits = partial(setattr, counters, "live_workers")
     return parts
+
+
+def presence_of(settings: Settings, lanes: Sequence[Lane]) -> Presence:
+    """What this process says of itself in the registry."""
+    worker, host, pid = settings.worker, socket.gethostname(), os.getpid()
+    return Presence(
+        id=uuid4(),
+        name=os.environ.get(NAME_VARIABLE, f"worker-{pid}"),
+        host=host,
+        pid=pid,
+        lanes=tuple(lane.value for lane in lanes),
+        slots=worker.slots,
+        calls_in_flight=worker.calls_in_flight,
+        beat_s=worker.beat_s,
+    )
 
 
 def calm_the_collector() -> None:
@@ -101,9 +123,10 @@ class Worker:
         calm_the_collector()
         self._loop = LoopThread()
         self._parts = self._loop.run(build(settings))
-        self._intake = Intake(self._parts, lanes_of_this_process())
-        beats = Beats(settings.database_url)
-        self._beater = Beater(beats, self._parts.leases, self._loop, settings.worker.beat_s)
+        lanes = lanes_of_this_process()
+        self._intake = Intake(self._parts, lanes)
+        beats = Beats(settings.database_url, presence_of(settings, lanes))
+        self._beater = Beater(beats, self._parts.leases, self._loop, settings.worker.beat_s, self._parts.share_limits)
         self._beater.start()
         self._loop.start(self._intake.poll())
         self._loop.start(self._parts.signals.hear(CANCEL, self._cancel))

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import threading
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 
 from jobs.job import Job
@@ -14,6 +16,9 @@ from workers.loop import LoopThread
 log = logging.getLogger(__name__)
 MAX_LAG_S = 15.0
 """A loop that has not moved for so long must not look alive: the beat stops and the leases run out."""
+
+AGAIN_S = 1.0
+"""After a beat that found Postgres away: each second without one is a second of every lease here."""
 
 
 class Stop(Enum):
@@ -94,55 +99,63 @@ class Leases:
 class Beater:
     """Beats from its own thread, so that a busy loop does not lose its leases, and a frozen one does."""
 
-    def __init__(self, beats: Beats, leases: Leases, loop: LoopThread, beat_s: float) -> None:
+    def __init__(
+        self, beats: Beats, leases: Leases, loop: LoopThread, beat_s: float, count: Callable[[int], None]
+    ) -> None:
+        """`count` is told after every beat how many worker processes live, this one included."""
         self._beats = beats
         self._leases = leases
         self._loop = loop
         self._beat_s = beat_s
+        self._count = count
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tokenyard-beat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Be seen at once, then begin to beat."""
+        self.beat()
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and its connection."""
+        """End the thread and its connection; the registry knows this process no more."""
         self._ended.set()
         self._thread.join(timeout=10)
+        with suppress(StoreUnavailable):
+            self._beats.leave()
         self._beats.close()
 
     def _run(self) -> None:
-        while not self._ended.wait(self._beat_s):
+        pause_s = self._beat_s
+        while not self._ended.wait(pause_s):
             lag_s = self._loop.lag_s()
             if lag_s > MAX_LAG_S:
                 log.error("the event loop has not moved for %.0f s: leases are left to run out", lag_s)
                 continue
             try:
-                self.beat()
+                pause_s = self._beat_s if self.beat(lag_s) else min(self._beat_s, AGAIN_S)
             except Exception:  # a border: whatever one beat met, the next one must come, or all leases are lost
                 log.exception("a beat failed")
 
-    def beat(self) -> None:
-        """Renew all leases once. A failed beat is no loss; a lost lease needs no action here.
+    def beat(self, lag_s: float = 0.0) -> bool:
+        """Renew all leases once, and be seen; False when Postgres is away. A lost lease needs no action here.
 
         The token stands before every later write, so a job that moved on can neither be ended nor open another
         call from here; its call in flight is left to finish, because its bill must be booked.
         """
         held = self._leases.held()
-        if not held:
-            return
         try:
-            kept = self._beats.beat(held, self._leases.lease_s)
+            kept, live_workers = self._beats.beat(held, self._leases.lease_s, lag_s)
         except StoreUnavailable:
             log.warning("beat: Postgres is away; %d leases were not renewed", len(held))
-            return
+            return False
+        self._count(live_workers)
         lost = (held.keys() - kept.keys()) & self._leases.running()
         if lost:
             log.warning("beat: %d jobs were rescued elsewhere; their calls here are left to finish", len(lost))
         cancelled = [job_id for job_id, asked in kept.items() if asked]
         if cancelled:
             self._loop.start(self._cancel(cancelled))
+        return True
 
     async def _cancel(self, job_ids: list[uuid.UUID]) -> None:
         self._leases.stop(job_ids, Stop.CANCELLED)

@@ -43,6 +43,8 @@ class Parts:
         self.moves: Flush[Move, uuid.UUID] = Flush(record, settle, lambda row: row.job_id, window_s=window_s)
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self.plan: Callable[[Job], Plan | UnknownName]
+        self.share_limits: Callable[[int], None] = lambda _: None
+        """Told how many workers live: while Redis is away each keeps that share of the providers' limits."""
         self.transport = transport
         self._ended: list[uuid.UUID] = []
         self._timer: asyncio.TimerHandle | None = None

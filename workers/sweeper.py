@@ -6,13 +6,15 @@ import logging
 import time
 
 from jobs.settings import Settings
-from jobs.store import partitions, sweep
+from jobs.store import fleet, partitions, sweep
 from jobs.store.session import Database, StoreUnavailable
 
 log = logging.getLogger(__name__)
 BLIND_S = 10.0
 """After so long without Postgres a sweeper rescues nothing for one lease: the workers could not beat either,
 and calling again what is still running would bill it twice."""
+GONE_S = 300.0
+"""A worker that was not seen for so long leaves the registry; it counted as dead long before."""
 HOUSEKEEPING_S = 3600.0
 HOUSEKEEPING_AGAIN_S = 300.0
 
@@ -25,6 +27,7 @@ class Sweeper:
         self._settings = settings
         self._saw_at_s = time.monotonic()
         self._rescue_from_s = 0.0
+        self._forget_from_s = float("-inf")
         self._keep_house_from_s = float("-inf")
 
     async def run(self, stopped: asyncio.Event) -> None:
@@ -57,6 +60,10 @@ class Sweeper:
             reissued = await sweep.reissue(connection, self._settings.dispatcher.reissue_s)
             if reissued:
                 log.info("sweeper: released %d jobs again whose bells nobody answered", len(reissued))
+            if now_s >= self._forget_from_s:
+                self._forget_from_s = now_s + GONE_S / 5
+                for name in await fleet.forget_dead(connection, GONE_S):
+                    log.warning("sweeper: worker %s has not been seen for %.0f s", name, GONE_S)
         if now_s >= self._keep_house_from_s:
             # Set first: if it fails it is tried again in minutes, not at every sweep.
             self._keep_house_from_s = now_s + HOUSEKEEPING_AGAIN_S

@@ -78,6 +78,7 @@ jobs = sa.Table(
     sa.Column("adaptations", JSONB),
     sa.Column("intent_kept", sa.Boolean),
     sa.Column("purged_at", _TIME),
+    sa.Column("home_lane", sa.Text),
     sa.CheckConstraint(
         "state in ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'expired')", name="jobs_state_known"
     ),
@@ -167,3 +168,21 @@ idempotency = sa.Table(
     sa.PrimaryKeyConstraint("tenant_id", "route", "key"),
 )
 sa.Index("idempotency_age", idempotency.c.created_at)
+
+# Who lives, for shares and for the eye. Leases stand on the jobs' own rows.
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("lanes", ARRAY(sa.Text), nullable=False),
+    sa.Column("slots", sa.Integer, nullable=False),
+    sa.Column("calls_in_flight", sa.Integer, nullable=False),
+    sa.Column("beat_s", sa.Float, nullable=False),
+    sa.Column("jobs_in_hand", sa.Integer, nullable=False),
+    sa.Column("loop_lag_s", sa.Float, nullable=False),
+    sa.Column("started_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("seen_at", _TIME, nullable=False, server_default=sa.func.now()),
+)

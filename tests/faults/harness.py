@@ -38,7 +38,6 @@ calls_in_flight = 64
 lease_s = {{lease_s}}
 beat_s = {{beat_s}}
 poll_s = 1.0
-fleet_size = 2
 [dispatcher]
 tick_ms = 50
 sweep_s = 0.3

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from jobs.job import Job
-from jobs.store.beats import Beats
+from jobs.store.beats import Beaten, Beats
+from tests.jobs.store import given
 from tests.workers.lab import Lab
 from workers.leases import Beater, Leases, Stop
 from workers.loop import LoopThread
@@ -84,8 +85,9 @@ class Beating:
     def __init__(self, lab: Lab, url: str | None = None) -> None:
         self.leases = Leases(60)
         self.loop = LoopThread()
-        self.beats = Beats(url or lab.settings.database_url)
-        self.beater = Beater(self.beats, self.leases, self.loop, beat_s=0.02)
+        self.beats = Beats(url or lab.settings.database_url, given.presence())
+        self.counted: list[int] = []
+        self.beater = Beater(self.beats, self.leases, self.loop, 0.02, self.counted.append)
         self.stopped = threading.Event()
 
     def carry(self, job: Job) -> None:
@@ -140,6 +142,14 @@ async def test_a_cancel_whose_signal_was_lost_is_heard_with_the_beat(lab: Lab, b
     assert await asyncio.to_thread(beating.stopped.wait, 10)
 
 
+async def test_a_beat_counts_the_workers_that_live_also_when_nothing_is_in_hand(lab: Lab, beating: Beating):
+    other = Beating(lab)
+    other.beater.beat()
+    beating.beater.beat()
+    assert beating.counted == [2]
+    await asyncio.to_thread(other.close)
+
+
 async def test_a_beat_that_fails_is_no_loss(lab: Lab):
     away = Beating(lab, "postgresql://nobody@127.0.0.1:1/none")
     job = await lab.claimed()
@@ -161,18 +171,20 @@ async def test_it_beats_from_its_own_thread_until_it_is_stopped(lab: Lab, beatin
 
 
 class Refusing(Beats):
-    """Raises once, as a server that is not the primary any more does, then says that all is well."""
+    """Raises at the second beat, as a server that is not the primary any more does, then says that all is well."""
 
     def __init__(self) -> None:
+        super().__init__("postgresql://nobody@127.0.0.1:1/none", given.presence())
         self.beats = 0
         self.went_on = threading.Event()
 
-    def beat(self, held, lease_s):
+    def beat(self, held, lease_s, loop_lag_s=0.0):
         self.beats += 1
-        if self.beats == 1:
+        if self.beats == 2:
             raise RuntimeError("not to be foreseen")
-        self.went_on.set()
-        return dict.fromkeys(held, False)
+        if self.beats > 2:
+            self.went_on.set()
+        return Beaten(dict.fromkeys(held, False), 1)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -181,7 +193,7 @@ class Refusing(Beats):
 async def test_the_beat_goes_on_whatever_one_beat_met(lab: Lab):
     job, leases, loop, beats = await lab.claimed(), Leases(30), LoopThread(), Refusing()
     task = await hold(leases, job)
-    beater = Beater(beats, leases, loop, beat_s=0.01)
+    beater = Beater(beats, leases, loop, 0.01, lambda _: None)
     beater.start()
     assert await asyncio.to_thread(beats.went_on.wait, 10)
     await asyncio.to_thread(beater.stop)

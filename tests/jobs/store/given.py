@@ -13,6 +13,7 @@ from jobs.lanes import Lane
 from jobs.states import Outcome
 from jobs.store import lifecycle
 from jobs.store.accounts import ensure_tenant
+from jobs.store.fleet import Presence
 from jobs.store.rows import Closing, Move, Opening
 from jobs.store.session import Database
 from jobs.store.submit import insert
@@ -25,6 +26,20 @@ ANSWER = b'{"object": "chat.completion", "choices": [{"message": {"content": "he
 async def tenant(database: Database, name: str = "default") -> uuid.UUID:
     async with database.transaction() as connection:
         return await ensure_tenant(connection, name)
+
+
+def presence(name: str = "w1", beat_s: float = 10.0) -> Presence:
+    """A worker process of its own at each call."""
+    return Presence(
+        id=uuid.uuid4(),
+        name=name,
+        host="lab",
+        pid=1,
+        lanes=("standard", "bulk"),
+        slots=4,
+        calls_in_flight=16,
+        beat_s=beat_s,
+    )
 
 
 def submission(tenant_id: uuid.UUID, **changes: Any) -> Submission:

@@ -225,7 +225,7 @@ class Histories(Yard):
     def beat(self, picks: list[int]) -> None:
         held = {hand.job: hand.token for hand in self.some(picks)}
         kept = [self.jobs[job_id] for job_id, token in held.items() if self.jobs[job_id].token == token]
-        assert self.beats.beat(held, LEASE_S) == {job.id: job.is_cancelled for job in kept}
+        assert self.beats.beat(held, LEASE_S).kept == {job.id: job.is_cancelled for job in kept}
         for job in kept:
             job.is_leased = True
 
@@ -297,7 +297,7 @@ def test_no_history_loses_doubles_or_misbooks_a_job(database_url: str):
     seen = Seen()
     with asyncio.Runner() as runner:
         opened, database = AsyncExitStack(), Database(database_url, pool_size=1)
-        beats = Beats(database_url)
+        beats = Beats(database_url, given.presence())
         try:
             connection = runner.run(opened.enter_async_context(database.statement()))
             runner.run(set_witness(connection))
