@@ -67,11 +67,16 @@ def compose(yard: Yard, environ: Mapping[str, str]) -> Plan:
 
 
 def _workers(settings: Settings) -> tuple[Process, ...]:
-    """`interactive` has a process of its own: a bulk load must not stand before a person who waits."""
+    """`interactive` has a process of its own: a bulk load must not stand before a person who waits.
+
+    So has quarantine, whose jobs are feared to kill it. It stands by all the time: started when needed it would save
+    about 80 MB on a machine that runs a yard's other dozen processes, and be one more thing that can fail to start.
+    """
     slots = settings.worker.slots
     return (
         processes.worker("interactive", ["interactive"], slots),
         processes.worker("bulk", ["standard", "bulk"], slots),
+        processes.worker("quarantine", ["quarantine"], 1),
     )
 
 

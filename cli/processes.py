@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.yard import CHECKOUT
+from jobs.lanes import Lane
 
 DRAIN_LIMIT_S = 30.0
 """Longest wait for a stopping worker: it gives its jobs back after 25 s (settings: worker.drain_s)."""
@@ -46,7 +47,8 @@ def api(host: str, port: int) -> Process:
 
 
 def worker(name: str, lanes: Sequence[str], slots: int) -> Process:
-    """A Celery worker for some lanes; `slots` messages at once."""
+    """A Celery worker for some lanes; `slots` messages at once, in quarantine one."""
+    slots = 1 if Lane.QUARANTINE in lanes else slots
     return Process(
         f"worker-{name}",
         _module(

@@ -13,7 +13,9 @@ from cli.yard import CHECKOUT, Yard, YardError
 from jobs.configuration import CONFIG_VARIABLE, ENVIRONMENT, config_paths, load
 from jobs.lanes import Lane
 
-Lanes = Annotated[list[Lane] | None, typer.Option("--lane", help="May be given several times; default: all.")]
+Lanes = Annotated[
+    list[Lane] | None, typer.Option("--lane", help="May be given several times; default: all but quarantine.")
+]
 Slots = Annotated[int | None, typer.Option(min=1, help="Celery messages carried at once (default: worker.slots).")]
 
 
@@ -29,9 +31,11 @@ def api(
 
 
 def worker(lane: Lanes = None, slots: Slots = None, name: str = "worker", var: Var = None) -> None:
-    """Run a Celery worker. Give `interactive` a process of its own."""
+    """Run a Celery worker. Give `interactive` a process of its own; `quarantine` must have one, somewhere."""
     with plain_errors():
         lanes = [str(each) for each in lane or (Lane.INTERACTIVE, Lane.STANDARD, Lane.BULK)]
+        if Lane.QUARANTINE in lanes and len(lanes) > 1:
+            raise YardError("the quarantine lane needs a process of its own: its jobs are feared to kill it")
         _become(processes.worker(name, lanes, slots or load().worker.slots), var)
 
 

@@ -34,6 +34,8 @@ TERMS: dict[Lane, LaneTerms] = {
     Lane.QUARANTINE: LaneTerms(deadline_s=259_200, patience_s=0, weight=1, bell_size=1),
 }
 SUBMITTABLE: tuple[Lane, ...] = (Lane.INTERACTIVE, Lane.STANDARD, Lane.BULK)
+QUARANTINE_AFTER_DEATHS = 2
+"""A job whose workers died so often goes on alone: one crash of a busy worker blames all that it held."""
 TYPICAL_DURATION = dt.timedelta(seconds=60)
 
 

@@ -45,6 +45,7 @@ MOVES: tuple[Move, ...] = (
     Move("defer", State.RUNNING, State.QUEUED, "worker", "a limit, an open breaker or Retry-After: not yet"),
     Move("release", State.RUNNING, State.QUEUED, "worker", "the worker shuts down and gives it back"),
     Move("rescue", State.RUNNING, State.QUEUED, "sweeper", "its lease ran out: the worker is dead or frozen"),
+    Move("quarantine", State.RUNNING, State.QUEUED, "sweeper", "its lease ran out again: it goes on alone"),
     Move("bury", State.RUNNING, State.FAILED, "sweeper", "its lease ran out once too often: worker_deaths"),
 )
 

@@ -11,6 +11,8 @@ from functools import partial
 from importlib.resources import files
 from uuid import UUID, uuid4
 
+from msgspec.structs import replace
+
 from jobs.configuration import providers_on
 from jobs.job import Job
 from jobs.lanes import Lane
@@ -45,7 +47,15 @@ def shipped_catalog() -> str:
 def lanes_of_this_process() -> tuple[Lane, ...]:
     """The lanes in TOKENYARD_LANES (comma-separated); all but quarantine when it is unset. Raises ValueError."""
     named = os.environ.get(LANES_VARIABLE, "interactive,standard,bulk")
-    return tuple(Lane(part.strip()) for part in named.split(",") if part.strip())
+    lanes = tuple(Lane(part.strip()) for part in named.split(",") if part.strip())
+    if Lane.QUARANTINE in lanes and len(lanes) > 1:
+        raise ValueError(f"{LANES_VARIABLE}: quarantine needs a process of its own: a job there may kill it")
+    return lanes
+
+
+def in_quarantine(settings: Settings) -> Settings:
+    """The settings of a quarantine worker: one job at a time."""
+    return replace(settings, worker=replace(settings.worker, slots=1, calls_in_flight=1))
 
 
 def planner(settings: Settings, catalog: Catalog) -> Callable[[Job], Plan | UnknownName]:
@@ -119,11 +129,13 @@ class Worker:
     """A worker process at work: its loop, its beat, its poll. Made once, when Celery has started."""
 
     def __init__(self, settings: Settings) -> None:
+        lanes = lanes_of_this_process()
+        if Lane.QUARANTINE in lanes:
+            settings = in_quarantine(settings)
         self._settings = settings
         calm_the_collector()
         self._loop = LoopThread()
         self._parts = self._loop.run(build(settings))
-        lanes = lanes_of_this_process()
         self._intake = Intake(self._parts, lanes)
         beats = Beats(settings.database_url, presence_of(settings, lanes))
         self._beater = Beater(beats, self._parts.leases, self._loop, settings.worker.beat_s, self._parts.share_limits)

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 
 from jobs import failpoints
 from jobs.failures import Failure, FailureKind
@@ -26,7 +27,10 @@ GIVE_BACK_S = 10.0
 
 
 class Intake:
-    """One per process. `answer` carries a bell's jobs and returns when they rest; `poll` runs for ever."""
+    """One per process. `answer` carries a bell's jobs and returns when they rest; `poll` runs for ever.
+
+    In quarantine it has one job at a time, whether a bell or the poll brought it: who dies there was alone.
+    """
 
     def __init__(self, parts: Parts, lanes: Sequence[Lane]) -> None:
         self._parts = parts
@@ -35,6 +39,7 @@ class Intake:
         self._heard_at_s = time.monotonic()
         self._room = asyncio.Semaphore(self._worker.calls_in_flight)
         self._draining = False
+        self._alone = asyncio.Lock() if Lane.QUARANTINE in self._lanes else None
 
     async def answer(self, job_ids: Sequence[uuid.UUID]) -> str:
         """Carry the jobs of a bell that still wait; returns one line for Flower: `9 succeeded, 1 deferred`."""
@@ -42,8 +47,13 @@ class Intake:
         failpoints.hit("popped_before_claim")
         if self._draining or not job_ids:
             return "0 claimed"
-        jobs = await self._claim(lambda connection: claim_rung(connection, job_ids, lease_s=self._worker.lease_s))
-        return await self._carry(jobs)
+        rung = job_ids[:1] if self._alone else job_ids
+        return await self._work(lambda connection: claim_rung(connection, rung, lease_s=self._worker.lease_s))
+
+    async def _work(self, claim: Callable[[Connection], Awaitable[list[Job]]]) -> str:
+        """Claim, and carry until all rest."""
+        async with self._alone or nullcontext():
+            return await self._carry(await self._claim(claim))
 
     async def poll(self) -> None:
         """Claim straight from Postgres when no bell came for `poll_s`: lost pops, an absent Redis cost seconds."""
@@ -57,6 +67,10 @@ class Intake:
 
     async def _poll_once(self, carried: set[asyncio.Task[str]]) -> None:
         """Claim until nothing is left or nothing is free; `carried` holds the tasks of what was claimed."""
+        if self._alone:
+            if self._is_silent() and not self._alone.locked():
+                await self._work(functools.partial(self._polled, most=1))
+            return
         while self._is_silent() and (most := self._free()) > 0:
             jobs = await self._claim(functools.partial(self._polled, most=most))
             if not jobs:
@@ -81,6 +95,8 @@ class Intake:
 
     async def _claim(self, claim: Callable[[Connection], Awaitable[list[Job]]]) -> list[Job]:
         """Claim, or nothing when Postgres is away: the rows wait there and are found again."""
+        if self._draining:
+            return []
         try:
             async with self._parts.claims.transaction() as connection:
                 jobs = await claim(connection)

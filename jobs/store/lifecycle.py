@@ -63,7 +63,10 @@ returning id
 # The attempt is booked by its own id even when the job has moved on; then an answer is `orphaned`, never `accepted`,
 # and not stored: nobody will hand it out, and its job may have been erased. Id and token together say whose row is
 # whose: one process may hold a stale and a fresh claim of one job in the same flush.
-SETTLE = text("""
+# Whoever comes to an end, or back from a call that was made to its end, has survived: it is cleared, and quarantine
+# sends it home. A job that was only turned away at the gate, or given back, has proved nothing.
+_SURVIVED = "(f.state <> 'queued' or coalesce(f.outcome in ('failed', 'rejected'), false))"
+SETTLE = text(f"""
 with f as materialized (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as f(
         job_id uuid, token uuid, state text, delay_s float8, error jsonb, receipt jsonb, adaptations jsonb,
@@ -79,7 +82,9 @@ with f as materialized (
         finished_at = case when f.state <> 'queued' or j.cancel_requested_at is not null then clock_timestamp() end,
         released_at = case when f.state = 'queued' then null else j.released_at end,
         run_at = case when f.state = 'queued' then now() + make_interval(secs => f.delay_s) else j.run_at end,
-        deaths = case when f.state = 'queued' then 0 else j.deaths end
+        deaths = case when f.state = 'queued' and {_SURVIVED} then 0 else j.deaths end,
+        lane = case when {_SURVIVED} then coalesce(j.home_lane, j.lane) else j.lane end,
+        home_lane = case when {_SURVIVED} then null else j.home_lane end
     from f where f.state is not null and j.id = f.job_id and j.token = f.token and j.state = 'running'
     returning j.id, f.token
 ), held as (
@@ -104,7 +109,7 @@ with f as materialized (
     on conflict do nothing
 )
 select id from mine
-""")
+""")  # noqa: S608 -- a constant
 
 UNREADABLE = Failure(FailureKind.INTERNAL, "its request is not in the record any more, or can't be read")
 

@@ -47,7 +47,7 @@ with f as materialized (
         j.intent, j.strict, j.metadata, j.id, cast(:now as timestamptz), t.deadline_at, t.urgent_at
     from f join jobs j on j.id = f.old
     join jsonb_to_recordset(cast(:terms as jsonb)) as t(was text, lane text, deadline_at timestamptz,
-        urgent_at timestamptz) on t.was = j.lane
+        urgent_at timestamptz) on t.was = coalesce(j.home_lane, j.lane)
     where j.tenant_id = :tenant_id and j.state not in ('queued', 'running') and j.purged_at is null
     returning id, retry_of
 ), prompts as (

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs import ids
-from jobs.lanes import Lane
+from jobs.lanes import QUARANTINE_AFTER_DEATHS, Lane
 
 # One look at all lanes, so that an idle dispatcher costs one small query a tick.
 LANES = text("""
@@ -41,12 +41,14 @@ with lost as materialized (
 update jobs set released_at = null from lost where jobs.id = lost.id returning jobs.id
 """)
 
-# running -> queued (rescue), or failed when workers died on it too often, or cancelled when its owner asked.
+# running -> queued (rescue, after the second death in quarantine), or failed when workers died on it too often, or
+# cancelled when its owner asked.
 # The calls it left open become `unknown`: they may have been billed, and their bound stands for the bill.
 RESCUE = text("""
 with dead as materialized (
-    select id, deaths + 1 as deaths, cancel_requested_at is not null as cancelled from jobs
-    where state = 'running' and lease_until < now()
+    select id, deaths + 1 as deaths, cancel_requested_at is not null as cancelled,
+        cancel_requested_at is null and deaths + 1 >= :suspect_deaths and deaths + 1 < :max_deaths as suspect
+    from jobs where state = 'running' and lease_until < now()
     order by lease_until limit 500 for update skip locked
 ), unknown as (
     update attempts a set outcome = 'unknown', closed_at = clock_timestamp(),
@@ -56,6 +58,8 @@ with dead as materialized (
 )
 update jobs j set
     state = case when dead.cancelled then 'cancelled' when dead.deaths >= :max_deaths then 'failed' else 'queued' end,
+    lane = case when dead.suspect then 'quarantine' else j.lane end,
+    home_lane = case when dead.suspect then coalesce(j.home_lane, j.lane) else j.home_lane end,
     deaths = dead.deaths, token = null, lease_until = null, released_at = null, run_at = now(),
     finished_at = case when dead.cancelled or dead.deaths >= :max_deaths then clock_timestamp() end,
     error = case when dead.deaths >= :max_deaths and not dead.cancelled then jsonb_build_object(
@@ -118,7 +122,7 @@ async def reissue(connection: AsyncConnection, after_s: float) -> list[uuid.UUID
 
 async def rescue(connection: AsyncConnection, max_deaths: int) -> Sequence[tuple[uuid.UUID, str]]:
     """Give back the jobs of dead or frozen workers; returns (job id, its state now)."""
-    found = await connection.execute(RESCUE, {"max_deaths": max_deaths})
+    found = await connection.execute(RESCUE, {"max_deaths": max_deaths, "suspect_deaths": QUARANTINE_AFTER_DEATHS})
     return [(row.id, row.state) for row in found]
 
 

@@ -36,7 +36,8 @@ def test_without_a_key_the_sandbox_starts_after_the_users_settings(tmp_path, con
     yard = Yard(tmp_path / "var")
     plan = compose(yard, {"TOKENYARD_CONFIG": config})
     assert names(list(plan.processes)) == [
-        "sandbox-east", "sandbox-west", "sandbox-north", "api", "worker-interactive", "worker-bulk", "dispatcher",
+        "sandbox-east", "sandbox-west", "sandbox-north",
+        "api", "worker-interactive", "worker-bulk", "worker-quarantine", "dispatcher",
     ]  # fmt: skip
     assert names(list(plan.steps)) == ["migrate", "sandbox-train"]
     assert plan.environment["TOKENYARD_CONFIG"].split(":") == [config, str(yard.sandbox_config)]

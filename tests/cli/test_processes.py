@@ -13,6 +13,11 @@ def test_a_workers_lanes_reach_both_celery_and_the_worker():
     assert worker.name == "worker-bulk"
 
 
+def test_a_quarantine_worker_carries_one_message_at_a_time_whatever_is_asked():
+    worker = processes.worker("quarantine", ["quarantine"], slots=16)
+    assert worker.argv[worker.argv.index("-c") + 1] == "1"
+
+
 def test_a_process_finds_ours_then_the_yards_then_its_own_environment(monkeypatch):
     monkeypatch.setenv("TOKENYARD_REDIS_URL", "redis://elsewhere/0")
     monkeypatch.setenv("TOKENYARD_LANES", "bulk")

@@ -160,3 +160,26 @@ async def test_a_defect_of_ours_ends_its_job_and_not_its_neighbours(lab: Lab, in
     async with lab.database.statement() as connection:
         errors = (await connection.exec_driver_sql("select error->>'kind' from jobs where state = 'failed'")).scalars()
         assert list(errors) == ["internal"]
+
+
+async def test_in_quarantine_one_job_runs_at_a_time_whoever_brought_it(lab: Lab):
+    ids = await waiting(lab, 5, lane=Lane.QUARANTINE)
+    held = [0]
+
+    async def watched(server, writer):
+        held.append(len(lab.parts.leases))
+        await asyncio.sleep(0.05)  # the provider's time, in which a second job would begin
+        await SURE(server, writer)
+
+    lab.script(a=[watched] * 5)
+    quarantine = Intake(lab.parts, [Lane.QUARANTINE])
+    polling = asyncio.create_task(quarantine.poll())
+    await asyncio.gather(quarantine.answer(ids[:2]), quarantine.answer(ids[2:3]), quarantine.answer(ids[:1]))
+
+    async def all_ended() -> bool:
+        return await states(lab) == dict.fromkeys(ids, "succeeded")
+
+    await until(all_ended, "bells and the poll carry all jobs", 10)
+    await quarantine.drain(1)
+    await polling
+    assert held == [0, 1, 1, 1, 1, 1]

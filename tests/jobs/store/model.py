@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from jobs.lanes import Lane
+from jobs.lanes import QUARANTINE_AFTER_DEATHS, Lane
 from jobs.states import Outcome, State
 from jobs.store.rows import Move
 
@@ -35,6 +35,8 @@ class Known:
     id: uuid.UUID
     lane: Lane
     is_released: bool
+    home: Lane | None = None
+    """Where it came from, while it is in quarantine."""
     state: State = State.QUEUED
     token: uuid.UUID | None = None
     claims: int = 0
@@ -56,7 +58,8 @@ class Known:
 
     def row(self) -> tuple[object, ...]:
         """What the record must say, in the columns of the machine's `LOOK`."""
-        return (self.state, self.token, self.claims, self.deaths, self.is_released, self.is_cancelled, self.answer)
+        standing = (self.state, self.token, self.claims, self.deaths, self.lane, self.home)
+        return (*standing, self.is_released, self.is_cancelled, self.answer)
 
     def closed(self) -> list[tuple[uuid.UUID, Outcome]]:
         """Closed attempts in the order in which they were made."""
@@ -79,6 +82,9 @@ class Known:
         self.state = State.FAILED if self.deaths >= MAX_DEATHS else State.QUEUED
         if self.is_cancelled:
             self.state = State.CANCELLED
+        elif QUARANTINE_AFTER_DEATHS <= self.deaths < MAX_DEATHS:
+            self.home = self.home or self.lane
+            self.lane = Lane.QUARANTINE
         for call in self.calls.values():
             if call.outcome is None:
                 call.outcome = Outcome.UNKNOWN
@@ -95,8 +101,12 @@ class Known:
     def _move(self, move: Move, state: State) -> None:
         self.token, self.answer = None, move.answer_attempt
         self.state = state
+        came_back = move.closing is not None and move.closing.outcome in {Outcome.FAILED, Outcome.REJECTED}
+        if came_back or state is not State.QUEUED:
+            self.lane, self.home = self.home or self.lane, None
         if state is State.QUEUED:
-            self.deaths, self.is_released, self.is_due = 0, False, move.delay_s == 0
+            self.deaths = 0 if came_back else self.deaths
+            self.is_released, self.is_due = False, move.delay_s == 0
             if self.is_cancelled:
                 self.state = State.CANCELLED
 

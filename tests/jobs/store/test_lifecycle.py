@@ -195,14 +195,20 @@ async def test_an_ending_said_twice_changes_nothing_the_second_time(database: Da
     assert (await one(database, "select * from jobs"), await one(database, "select * from attempts")) == before
 
 
-async def test_a_deferred_job_waits_its_time_with_its_deaths_forgiven(database: Database):
+@pytest.mark.parametrize(
+    ("outcome", "deaths"),
+    [(Outcome.FAILED, 0), (Outcome.REJECTED, 0), (Outcome.CANCELLED, 1), (Outcome.NOT_SENT, 1)],
+)
+async def test_a_deferred_job_waits_its_time_and_its_deaths_are_forgiven_if_a_call_came_back(
+    database: Database, outcome: Outcome, deaths: int
+):
     _, job_id, token, attempt_id = await running(database)
     async with database.statement() as connection:
-        await connection.execute(text("update jobs set deaths = 2"))
-    cut = given.closing(attempt_id, outcome=Outcome.CANCELLED, answer=None)
-    assert await settle(database, Move.defer(job_id, token, 600.0, cut)) == {job_id}
+        await connection.execute(text("update jobs set deaths = 1"))
+    closing = given.closing(attempt_id, outcome=outcome, answer=None)
+    assert await settle(database, Move.defer(job_id, token, 600.0, closing)) == {job_id}
     job = await one(database, "select *, run_at - now() > interval '590 s' as waits from jobs")
-    assert (job.state, job.deaths, job.waits, job.released_at, job.finished_at) == ("queued", 0, True, None, None)
+    assert (job.state, job.deaths, job.waits, job.released_at, job.finished_at) == ("queued", deaths, True, None, None)
 
 
 async def test_a_flagged_job_is_cancelled_instead_of_deferred(database: Database):

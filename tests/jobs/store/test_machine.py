@@ -32,8 +32,9 @@ PICK = st.integers(0, MANY)
 PICKS = st.lists(PICK, min_size=1, max_size=6)
 COST = st.none() | st.integers(0, 10**9).map(lambda number: Decimal(number).scaleb(-12))
 LANES = st.sampled_from(SUBMITTABLE)
+ALL_LANES = st.sampled_from(Lane)
 
-ENDINGS = ("succeed", "expire", "best", "fail", "defer", "cancel", "expire", "wait")
+ENDINGS = ("succeed", "tried", "best", "fail", "defer", "cancel", "expire", "wait")
 
 
 class Histories(Yard):
@@ -98,7 +99,7 @@ class Histories(Yard):
 
     # The dispatcher.
 
-    @rule(lane=LANES, most=st.integers(1, 6))
+    @rule(lane=ALL_LANES, most=st.integers(1, 6))
     def release(self, lane: Lane, most: int) -> None:
         due = {job.id for job in self.jobs.values() if job.lane is lane and job.is_releasable}
         released = self.on(lambda connection: sweep.release(connection, lane, most))
@@ -115,6 +116,7 @@ class Histories(Yard):
         dead = [job for job in self.jobs.values() if job.state is State.RUNNING and not job.is_leased]
         for job in dead:
             job.rescue()
+            self.seen.quarantined += job.home is not None
         rescued = self.on(lambda connection: sweep.rescue(connection, MAX_DEATHS))
         assert dict(rescued) == {job.id: job.state for job in dead}
 
@@ -145,7 +147,7 @@ class Histories(Yard):
         if call:
             self._open([hand for hand in self.awake() if hand.call is None], Decimal("0.01"), times=1 + stray)
 
-    @rule(lanes=st.sets(LANES, min_size=1), most=st.integers(1, 5))
+    @rule(lanes=st.sets(ALL_LANES, min_size=1), most=st.integers(1, 5))
     def poll(self, lanes: set[Lane], most: int) -> None:
         self.be_silent()
         due = {job.id for job in self.jobs.values() if job.lane in lanes and job.is_claimable}
@@ -245,9 +247,9 @@ class Histories(Yard):
         self.expire_leases({hand.job for hand in self.some(picks) if self.holds(hand)})
         self.rescue()
         if again:
-            for lane in SUBMITTABLE:
+            for lane in Lane:
                 self.release(lane, MANY)
-            self.poll(set(SUBMITTABLE), MANY)
+            self.poll(set(Lane), MANY)
             self._open([hand for hand in self.awake() if hand.call is None], None)
 
     # What must hold.
@@ -268,9 +270,9 @@ class Histories(Yard):
             self.rescue()
             self.waits_end()
             self.expire()
-            for lane in SUBMITTABLE:
+            for lane in Lane:
                 self.release(lane, MANY)
-            self.poll(set(SUBMITTABLE), MANY)
+            self.poll(set(Lane), MANY)
             self._open(self.hands, Decimal("0.01"))
             self.settle([move for hand in self.hands if (move := self.ending_of(hand, "succeed", Decimal("0.001")))])
             self.expire_leases({hand.job for hand in self.hands})

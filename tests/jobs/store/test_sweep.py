@@ -8,7 +8,9 @@ from sqlalchemy import text
 
 from jobs import ids
 from jobs.lanes import Lane
+from jobs.states import Outcome
 from jobs.store import owner, sweep
+from jobs.store.rows import Move
 from jobs.store.session import Connection, Database
 from tests.jobs.store import given
 from tests.jobs.store.shared import database_url, module_database_url  # noqa: F401 -- fixtures
@@ -64,22 +66,76 @@ async def test_only_old_unanswered_releases_are_taken_back(database: Database):
     assert fresh != old
 
 
-async def test_a_job_fails_when_its_third_worker_dies(database: Database):
+async def die(database: Database, job_id: uuid.UUID) -> str:
+    """One worker takes the job and dies: the job's state then."""
+    await given.claimed(database, job_id)
+    await execute(database, LATE)
+    async with database.statement() as connection:
+        ((found, state),) = await sweep.rescue(connection, 3)
+    assert found == job_id
+    return state
+
+
+async def lanes_of(database: Database, job_id: uuid.UUID) -> tuple[str, str | None, int]:
+    async with database.statement() as connection:
+        found = await connection.execute(
+            text("select lane, home_lane, deaths from jobs where id = :id"), {"id": job_id}
+        )
+        return tuple(found.one())
+
+
+async def test_a_job_goes_on_alone_when_two_workers_died_and_fails_when_its_third_dies(database: Database):
     job_id = await given.job(database, await given.tenant(database))
-    states = []
-    for _ in range(3):
-        await given.claimed(database, job_id)
-        await execute(database, LATE)
-        async with database.statement() as connection:
-            ((found, state),) = await sweep.rescue(connection, 3)
-        assert found == job_id
-        states.append(state)
-    assert states == ["queued", "queued", "failed"]
+    assert await die(database, job_id) == "queued"
+    assert await lanes_of(database, job_id) == ("standard", None, 1)
+    assert await die(database, job_id) == "queued"
+    assert await lanes_of(database, job_id) == ("quarantine", "standard", 2)
+    assert await die(database, job_id) == "failed"
     async with database.statement() as connection:
         job = (await connection.execute(text("select error, token, finished_at from jobs"))).one()
     assert job.error["kind"] == "worker_deaths"
     assert job.error["message"].startswith("3 workers died")
     assert job.finished_at is not None
+
+
+async def suspect(database: Database) -> tuple[uuid.UUID, uuid.UUID]:
+    """A job in quarantine, in a worker's hand: its id and token."""
+    job_id = await given.job(database, await given.tenant(database), lane=Lane.BULK)
+    for _ in range(2):
+        await die(database, job_id)
+    return job_id, await given.claimed(database, job_id)
+
+
+async def test_a_job_that_comes_back_from_a_call_in_quarantine_is_cleared_and_goes_home(database: Database):
+    job_id, token = await suspect(database)
+    attempt_id = await given.attempt(database, job_id, token)
+    failed = given.closing(attempt_id, outcome=Outcome.FAILED, answer=None)
+    await given.settle(database, Move.defer(job_id, token, 5.0, failed))
+    assert await lanes_of(database, job_id) == ("bulk", None, 0)
+
+
+async def test_a_job_that_succeeds_in_quarantine_ends_in_its_home_lane(database: Database):
+    job_id, token = await suspect(database)
+    attempt_id = await given.attempt(database, job_id, token)
+    await given.settle(database, Move.succeed(job_id, token, attempt_id, given.closing(attempt_id)))
+    assert await lanes_of(database, job_id) == ("bulk", None, 2)
+
+
+async def test_a_job_that_was_only_turned_away_stays_suspect(database: Database):
+    job_id, token = await suspect(database)
+    await given.settle(database, Move.defer(job_id, token, 0.0, None))
+    assert await lanes_of(database, job_id) == ("quarantine", "bulk", 2)
+    assert await die(database, job_id) == "failed"
+
+
+async def test_a_retry_of_a_job_that_died_in_quarantine_begins_in_the_lane_it_came_from(database: Database):
+    job_id, _ = await suspect(database)
+    await execute(database, LATE)
+    async with database.statement() as connection:
+        assert await sweep.rescue(connection, 3) == [(job_id, "failed")]
+        new_id = await owner.retry_job(connection, await given.tenant(database), job_id)
+    assert new_id is not None
+    assert await lanes_of(database, new_id) == ("bulk", None, 0)
 
 
 async def test_a_living_lease_is_left_alone(database: Database):

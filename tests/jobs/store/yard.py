@@ -42,8 +42,11 @@ WITNESS = (
     """,
     "create trigger witness after update on jobs for each row execute function witness()",
 )
+OUTCOMES = {"succeed": Outcome.ACCEPTED, "tried": Outcome.FAILED}
+"""How the call in hand ends, by the worker's last word; it is cut by any other."""
 LOOK = """
-select id, state, token, claims, deaths, released_at is not null, cancel_requested_at is not null, answer_attempt
+select id, state, token, claims, deaths, lane, home_lane, released_at is not null, cancel_requested_at is not null,
+    answer_attempt
 from jobs
 """
 LEDGER = "select id, outcome, cost_usd, closed_at is not null from attempts"
@@ -63,10 +66,13 @@ class Seen:
     """A stale and the fresh claim of one job in one flush."""
     replays: int = 0
     best_efforts: int = 0
+    quarantined: int = 0
+    cleared: int = 0
+    """Came out of quarantine alive."""
 
     def everything(self) -> bool:
         """Whether every legal move, every outcome and every mishap was met at least once."""
-        rare = min(self.stale_writes, self.mixed_claims, self.replays, self.best_efforts)
+        rare = min(self.stale_writes, self.mixed_claims, self.replays, self.best_efforts, self.cleared)
         all_moves = {(move.source, move.target) for move in MOVES}
         return rare > 0 and self.moves.keys() == all_moves and self.outcomes.keys() == set(Outcome)
 
@@ -160,10 +166,9 @@ class Yard(RuleBasedStateMachine):
 
     def ending_of(self, hand: Hand, kind: str, cost: Decimal | None) -> Move | None:
         """A worker's last word on a job; None when this kind can't be said (no call to accept, no earlier answer)."""
-        is_answer = kind == "succeed"
         closing = None
         if hand.call is not None:
-            closing = self.closing_of(hand.call, Outcome.ACCEPTED if is_answer else Outcome.CANCELLED, cost)
+            closing = self.closing_of(hand.call, OUTCOMES.get(kind, Outcome.CANCELLED), cost)
         match kind:
             case "succeed":
                 return Move.succeed(hand.job, hand.token, closing.id, closing) if closing else None
@@ -186,6 +191,7 @@ class Yard(RuleBasedStateMachine):
             return
         ids = [move.job_id for move in moves]
         before = dict(map(tuple, self.sql(WRITTEN, ids=ids)))
+        suspects = {job.id for job in self.jobs.values() if job.home}
         was_held = [self.jobs[move.job_id].settle(move) for move in moves]
         expected = {move.job_id for move, is_held in zip(moves, was_held, strict=True) if is_held}
         assert self.on(lambda connection: lifecycle.settle(connection, moves)) == expected
@@ -195,6 +201,7 @@ class Yard(RuleBasedStateMachine):
         self.seen.stale_writes += len(before.keys() - expected)
         self.seen.mixed_claims += len({*zip(ids, was_held, strict=True)}) > len(set(ids))
         self.seen.replays += not keep
+        self.seen.cleared += sum(self.jobs[job_id].home is None for job_id in suspects)
         if keep:
             self.sent.append(moves)
 
