@@ -1,12 +1,17 @@
 """Failpoints: places where a fault test makes a process die with SIGKILL. Unarmed, a call costs one comparison.
 
-`TOKENYARD_DIE_AT=after_claim:3` kills the process at the third passage of `after_claim`.
+`TOKENYARD_DIE_AT=claimed:3` kills the process at the third passage of `claimed`. With `TOKENYARD_POISON=1` a request
+that says `POISON:kill` kills whoever carries it, and one that says `POISON:block:60` holds up its event loop for 60 s.
 """
 
 import os
+import re
 import signal
+import time
 
 VARIABLE = "TOKENYARD_DIE_AT"
+POISON_VARIABLE = "TOKENYARD_POISON"
+POISON = re.compile(rb"POISON:(?:kill|block:(?P<seconds>[0-9]+))")
 POINTS = frozenset(
     {
         "submitted_before_bell",
@@ -28,6 +33,7 @@ def _armed(value: str) -> tuple[str, int]:
     return point, int(count or 1)
 
 
+_is_poisonable = bool(os.environ.get(POISON_VARIABLE))
 _point, _left = _armed(os.environ.get(VARIABLE, ""))
 
 
@@ -43,3 +49,12 @@ def hit(point: str) -> None:
 def is_armed(point: str) -> bool:
     """Whether a fault test wants the process to die here, for points that need preparing."""
     return point == _point
+
+
+def taste(request: bytes) -> None:
+    """Do to this process what a poisonous request says."""
+    if not _is_poisonable or (found := POISON.search(request)) is None:
+        return
+    if found["seconds"] is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(int(found["seconds"]))

@@ -75,6 +75,8 @@ class Worker(_Section, frozen=True):
     """Provider calls at once in one process."""
     lease_s: Span = 30.0
     beat_s: Span = 10.0
+    max_lag_s: Span = 15.0
+    """An event loop that has not moved for so long is not beaten for: its jobs go on elsewhere."""
     poll_s: Span = 2.0
     """After this silence a worker with free slots claims straight from Postgres."""
     flush_ms: float = 3.0

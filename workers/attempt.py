@@ -145,6 +145,7 @@ class Attempt:
         failpoints.hit("attempt_opened")
 
     def _encode(self) -> WireRequest:
+        failpoints.taste(self._job.request.raw)
         asking = Asking(needs_logprobs=self._plan.policy.min_confidence is not None)
         return self._dialect.encode(self._job.request, self._step.deployment, asking)
 

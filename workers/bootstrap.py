@@ -138,7 +138,7 @@ class Worker:
         self._parts = self._loop.run(build(settings))
         self._intake = Intake(self._parts, lanes)
         beats = Beats(settings.database_url, presence_of(settings, lanes))
-        self._beater = Beater(beats, self._parts.leases, self._loop, settings.worker.beat_s, self._parts.share_limits)
+        self._beater = Beater(beats, self._parts.leases, self._loop, settings.worker, self._parts.share_limits)
         self._beater.start()
         self._loop.start(self._intake.poll())
         self._loop.start(self._parts.signals.hear(CANCEL, self._cancel))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Callable
@@ -9,13 +10,12 @@ from contextlib import suppress
 from enum import Enum
 
 from jobs.job import Job
+from jobs.settings import Worker as WorkerSettings
 from jobs.store.beats import Beats
 from jobs.store.session import StoreUnavailable
 from workers.loop import LoopThread
 
 log = logging.getLogger(__name__)
-MAX_LAG_S = 15.0
-"""A loop that has not moved for so long must not look alive: the beat stops and the leases run out."""
 
 AGAIN_S = 1.0
 """After a beat that found Postgres away: each second without one is a second of every lease here."""
@@ -97,16 +97,20 @@ class Leases:
 
 
 class Beater:
-    """Beats from its own thread, so that a busy loop does not lose its leases, and a frozen one does."""
+    """Beats from its own thread, so that a busy loop does not lose its leases, and a frozen one does.
+
+    A loop that has not moved for `max_lag_s` is not beaten for; when its leases have run out too, so that its jobs go
+    on elsewhere, nothing good can come of this process any more: it ends, and its supervisor starts another.
+    """
 
     def __init__(
-        self, beats: Beats, leases: Leases, loop: LoopThread, beat_s: float, count: Callable[[int], None]
+        self, beats: Beats, leases: Leases, loop: LoopThread, worker: WorkerSettings, count: Callable[[int], None]
     ) -> None:
         """`count` is told after every beat how many worker processes live, this one included."""
         self._beats = beats
         self._leases = leases
         self._loop = loop
-        self._beat_s = beat_s
+        self._worker = worker
         self._count = count
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tokenyard-beat", daemon=True)
@@ -125,16 +129,28 @@ class Beater:
         self._beats.close()
 
     def _run(self) -> None:
-        pause_s = self._beat_s
+        pause_s = self._worker.beat_s
         while not self._ended.wait(pause_s):
-            lag_s = self._loop.lag_s()
-            if lag_s > MAX_LAG_S:
-                log.error("the event loop has not moved for %.0f s: leases are left to run out", lag_s)
-                continue
             try:
-                pause_s = self._beat_s if self.beat(lag_s) else min(self._beat_s, AGAIN_S)
+                pause_s = self._worker.beat_s if self._look_and_beat() else min(self._worker.beat_s, AGAIN_S)
             except Exception:  # a border: whatever one beat met, the next one must come, or all leases are lost
                 log.exception("a beat failed")
+
+    def _look_and_beat(self) -> bool:
+        """One beat, if the loop moves; True when all is well."""
+        lag_s = self._loop.lag_s()
+        if lag_s <= self._worker.max_lag_s:
+            return self.beat(lag_s) and not lag_s
+        log.error("the event loop has not moved for %.0f s: leases are left to run out", lag_s)
+        if lag_s > self._worker.max_lag_s + self._leases.lease_s:
+            self._end_if_still_stuck()
+        return False
+
+    def _end_if_still_stuck(self) -> None:
+        """A process that was stopped and goes on now answers within this pause; it must not die of its sleep."""
+        if not self._ended.wait(AGAIN_S) and self._loop.lag_s():
+            log.critical("the event loop is stuck and its jobs go on elsewhere: this process ends")
+            os._exit(os.EX_SOFTWARE)
 
     def beat(self, lag_s: float = 0.0) -> bool:
         """Renew all leases once, and be seen; False when Postgres is away. A lost lease needs no action here.

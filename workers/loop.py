@@ -20,8 +20,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = uvloop.new_event_loop()
-        self._moved_at_s = time.monotonic()
-        self._asked = False
+        self._asked_at_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="tokenyard-loop", daemon=True)
         self._thread.start()
 
@@ -38,18 +37,16 @@ class LoopThread:
         asyncio.run_coroutine_threadsafe(work, self._loop).add_done_callback(_tell_how_it_ended)
 
     def lag_s(self) -> float:
-        """Seconds since the loop last took a turn; each call asks it to take one. For the beat's thread alone."""
-        if not self._asked:
-            self._asked = True
-            self._loop.call_soon_threadsafe(self._note)
+        """Seconds that the loop has owed an answer to this question; 0.0 when it moves. For the beat's thread alone."""
+        if self._asked_at_s is None:
+            self._asked_at_s = time.monotonic()
+            self._loop.call_soon_threadsafe(self._answer)
             time.sleep(0.05)  # a loop that moves answers within microseconds
-        if not self._asked:
-            return 0.0
-        return time.monotonic() - self._moved_at_s
+        asked_at_s = self._asked_at_s
+        return 0.0 if asked_at_s is None else time.monotonic() - asked_at_s
 
-    def _note(self) -> None:
-        self._moved_at_s = time.monotonic()
-        self._asked = False
+    def _answer(self) -> None:
+        self._asked_at_s = None
 
     def stop(self) -> None:
         """Cancel what still runs, stop the loop and wait for its thread."""

@@ -13,7 +13,7 @@ import psycopg
 
 from cli.embedded import Postgres
 from migrations.run import upgrade
-from tests.faults import f01, f02, f03, f09
+from tests.faults import f01, f02, f03, f05, f09
 from tests.faults.harness import Ground, Vain, provider
 
 LATENCY_MS = 300
@@ -36,6 +36,11 @@ async def _f03(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f03.run(ground, chosen.jobs, _say, lease_s=LEASE_S, limit_s=LIMIT_S)).faults
 
 
+async def _f05(ground: Ground, chosen: argparse.Namespace) -> bool:
+    cases = await f05.run(ground, chosen.jobs, _say, lease_s=LEASE_S, limit_s=LIMIT_S)
+    return not any(case.faults for case in cases)
+
+
 async def _f09(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f09.run(ground, chosen.jobs, _say, bells=max(1, chosen.jobs // 8), limit_s=LIMIT_S)).faults
 
@@ -44,6 +49,7 @@ TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F01": _f01,
     "F02": _f02,
     "F03": _f03,
+    "F05": _f05,
     "F09": _f09,
 }
 

@@ -69,6 +69,7 @@ async def run(
         oracle = Oracle(yard.connection, ground.calls)
         yard.start_dispatcher()
         await yard.start_api()
+        yard.start_worker(["quarantine"])  # who is killed so often has jobs in hand that were there before
         killer = Killer(yard, seed, every_s)
         killing = asyncio.ensure_future(killer.kill(kills))
         accepted: list[uuid.UUID] = []

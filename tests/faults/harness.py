@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, LiteralString
 
 import httpx2
@@ -38,6 +39,7 @@ calls_in_flight = 64
 lease_s = {{lease_s}}
 beat_s = {{beat_s}}
 poll_s = 1.0
+{{worker}}
 [dispatcher]
 tick_ms = 50
 sweep_s = 0.3
@@ -161,7 +163,7 @@ def provider(folder: Path, latency_ms: int) -> Iterator[tuple[str, Path]]:
 class Yard:
     """A yard: a database and a Redis of its own, an API, a dispatcher, and the workers that a test starts."""
 
-    def __init__(self, ground: Ground, folder: Path, redis: Redis, *, lease_s: float) -> None:
+    def __init__(self, ground: Ground, folder: Path, redis: Redis, *, lease_s: float, worker: str) -> None:
         self.ground = ground
         self.redis_url = redis.url
         self._folder = folder
@@ -170,7 +172,8 @@ class Yard:
         self._name = name
         self.database_url = ground.postgres_url.replace("@/tokenyard?", f"@/{name}?")
         config = folder / "tokenyard.toml"
-        config.write_text(SETTINGS.format(lease_s=lease_s, beat_s=lease_s / 4, url=ground.provider_url))
+        settings = SETTINGS.format(lease_s=lease_s, beat_s=lease_s / 4, worker=worker, url=ground.provider_url)
+        config.write_text(settings)
         self._addresses = {
             "TOKENYARD_DATABASE_URL": self.database_url,
             "TOKENYARD_REDIS_URL": self.redis_url,
@@ -183,12 +186,15 @@ class Yard:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, ground: Ground, *, lease_s: float = 2.0) -> AsyncIterator["Yard"]:
-        """A fresh yard without processes; at the end all its processes are killed and its servers gone."""
+    async def opened(cls, ground: Ground, *, lease_s: float = 2.0, worker: str = "") -> AsyncIterator["Yard"]:
+        """A fresh yard without processes; at the end all its processes are killed and its servers gone.
+
+        `worker` adds lines to the settings' section of that name.
+        """
         folder = Path(tempfile.mkdtemp(prefix="fault-"))
         redis = Redis(folder / "redis", from_wheel=True)
         redis.start()
-        yard = cls(ground, folder, redis, lease_s=lease_s)
+        yard = cls(ground, folder, redis, lease_s=lease_s, worker=worker)
         yard._administer("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", yard._name, ground.template)
         try:
             async with await psycopg.AsyncConnection.connect(yard.database_url, autocommit=True) as connection:
@@ -214,16 +220,23 @@ class Yard:
         )
         return done.stdout.decode().strip()
 
-    def start(self, process: Process, die_at: str | None = None) -> Running:
-        """Start a process, armed to die at `point:passage` if that is given."""
-        addresses = self._addresses | ({VARIABLE: die_at} if die_at else {})
+    def start(
+        self, process: Process, die_at: str | None = None, environ: Mapping[str, str] = MappingProxyType({})
+    ) -> Running:
+        """Start a process, armed to die at `point:passage` if that is given, with `environ` over the yard's."""
+        addresses = self._addresses | ({VARIABLE: die_at} if die_at else {}) | dict(environ)
         log = self._folder / f"{process.name}-{len(self._running)}.log"
         running = Running(process, addresses, log)
         self._running.append(running)
         return running
 
-    def start_worker(self, lanes: Sequence[str] = LANES, die_at: str | None = None) -> Running:
-        return self.start(processes.worker(f"w{len(self._running)}", lanes, slots=4), die_at)
+    def start_worker(
+        self,
+        lanes: Sequence[str] = LANES,
+        die_at: str | None = None,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> Running:
+        return self.start(processes.worker(f"w{len(self._running)}", lanes, slots=4), die_at, environ)
 
     def start_dispatcher(self) -> Running:
         return self.start(processes.dispatcher())
@@ -268,3 +281,23 @@ class Yard:
             states = await self.rows("select state, released_at is not null, claims, count(*) from jobs group by 1,2,3")
             words = "\n".join(f"-- {running.name}\n{running.last_words()}" for running in self._running)
             raise Vain(f"{vain}: {states}\n{words}") from vain
+
+
+class Keeper:
+    """Starts workers again when they end, as a supervisor does; cancel `keep` to stop."""
+
+    def __init__(self, yard: Yard, lanes: Sequence[Sequence[str]], environ: Mapping[str, str]) -> None:
+        self._yard = yard
+        self._lanes = lanes
+        self._environ = environ
+        self._workers = [yard.start_worker(served, environ=environ) for served in lanes]
+        self.ends: list[tuple[str, int | None]] = []
+        """Of those that ended: their lanes and exit codes."""
+
+    async def keep(self) -> None:
+        while True:
+            for place, (served, worker) in enumerate(zip(self._lanes, self._workers, strict=True)):
+                if not worker.is_alive:
+                    self.ends.append((",".join(served), worker.exit_code))
+                    self._workers[place] = self._yard.start_worker(served, environ=self._environ)
+            await asyncio.sleep(0.1)

@@ -27,13 +27,13 @@ class Client:
         self._serials = itertools.count()
         self._salt = uuid.uuid4().hex
 
-    async def submit(self, count: int, lane: str, *, stream: bool = False) -> list[uuid.UUID]:
-        """`count` jobs: the ids that got a 202."""
+    async def submit(self, count: int, lane: str, *, stream: bool = False, poison: str = "") -> list[uuid.UUID]:
+        """`count` jobs: the ids that got a 202. `poison` is added to their prompts (`jobs.failpoints`)."""
         left = iter(range(count))
         async with httpx2.AsyncClient(timeout=10, headers={"authorization": f"Bearer {self._key}"}) as client:
 
             async def some() -> list[uuid.UUID]:
-                return [await self._submit(client, job(next(self._serials), lane, stream=stream)) for _ in left]
+                return [await self._submit(client, job(next(self._serials), lane, stream, poison)) for _ in left]
 
             parts = await asyncio.gather(*(some() for _ in range(min(SUBMITTERS, count))))
         return [job_id for part in parts for job_id in part]
@@ -54,9 +54,10 @@ class Client:
         raise AssertionError("no 202 came")
 
 
-def job(serial: int, lane: str, *, stream: bool) -> dict[str, Any]:
+def job(serial: int, lane: str, stream: bool, poison: str) -> dict[str, Any]:
     """A submission whose prompt is like no other's."""
-    request = {"model": "auto", "messages": [{"role": "user", "content": f"card number {serial} was lost"}]}
+    prompt = f"card number {serial} was lost {poison}".strip()
+    request = {"model": "auto", "messages": [{"role": "user", "content": prompt}]}
     return {"request": request | ({"stream": True} if stream else {}), "lane": lane, "custom_id": f"q-{serial}"}
 
 

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from jobs.job import Job
+from jobs.settings import Worker
 from jobs.store.beats import Beaten, Beats
 from tests.jobs.store import given
 from tests.workers.lab import Lab
@@ -87,7 +88,7 @@ class Beating:
         self.loop = LoopThread()
         self.beats = Beats(url or lab.settings.database_url, given.presence())
         self.counted: list[int] = []
-        self.beater = Beater(self.beats, self.leases, self.loop, 0.02, self.counted.append)
+        self.beater = Beater(self.beats, self.leases, self.loop, Worker(beat_s=0.02), self.counted.append)
         self.stopped = threading.Event()
 
     def carry(self, job: Job) -> None:
@@ -170,6 +171,34 @@ async def test_it_beats_from_its_own_thread_until_it_is_stopped(lab: Lab, beatin
     assert "tokenyard-beat" not in {thread.name for thread in threading.enumerate()}
 
 
+async def test_a_loop_that_does_not_move_is_not_beaten_for(lab: Lab, beating: Beating):
+    release, blocked, job = threading.Event(), threading.Event(), await lab.claimed()
+    beating.carry(job)
+
+    async def block() -> None:
+        blocked.set()
+        release.wait(10)
+
+    beating.loop.start(block())
+    assert await asyncio.to_thread(blocked.wait, 10)
+    strict = Beater(beating.beats, beating.leases, beating.loop, Worker(max_lag_s=0.01), beating.counted.append)
+    before = await lab.row(job)
+    assert not await asyncio.to_thread(strict._look_and_beat)
+    assert (await lab.row(job)).lease_until == before.lease_until
+    assert beating.counted == []
+    release.set()
+    await asyncio.to_thread(until_it_moves, beating.loop)
+    assert await asyncio.to_thread(strict._look_and_beat)
+    assert (await lab.row(job)).lease_until > before.lease_until
+
+
+def until_it_moves(loop: LoopThread) -> None:
+    async def moves() -> None:
+        return None
+
+    loop.run(moves(), 10)
+
+
 class Refusing(Beats):
     """Raises at the second beat, as a server that is not the primary any more does, then says that all is well."""
 
@@ -193,7 +222,7 @@ class Refusing(Beats):
 async def test_the_beat_goes_on_whatever_one_beat_met(lab: Lab):
     job, leases, loop, beats = await lab.claimed(), Leases(30), LoopThread(), Refusing()
     task = await hold(leases, job)
-    beater = Beater(beats, leases, loop, 0.01, lambda _: None)
+    beater = Beater(beats, leases, loop, Worker(beat_s=0.01), lambda _: None)
     beater.start()
     assert await asyncio.to_thread(beats.went_on.wait, 10)
     await asyncio.to_thread(beater.stop)
