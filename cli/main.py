@@ -22,6 +22,7 @@ STARTERS: tuple[Callable[..., None], ...] = (
     starters.api,
     starters.worker,
     starters.dispatcher,
+    starters.flower,
     starters.migrate,
     starters.sandbox,
 )

@@ -54,14 +54,18 @@ def compose(yard: Yard, environ: Mapping[str, str]) -> Plan:
     # The processes would find a mistake too, each in its own log and after a restart or three.
     catalog_of(load(environ={**environ, **addresses}), (CHECKOUT / "routing" / "catalog.toml").read_text("utf-8"))
     host, port = settings.api.host, next_free_port(settings.api.host, settings.api.port)
-    api_url = f"http://{ANY_HOST.get(host, host)}:{port}"
+    api_url = url_at(host, port)
+    flower_host, flower_port = settings.flower.host, next_free_port(settings.flower.host, settings.flower.port)
+    flower_url = url_at(flower_host, flower_port)
+    flower = processes.flower(flower_host, flower_port, _flower_password(yard, environ))
     return Plan(
         servers=tuple(servers.values()),
         steps=steps,
-        processes=[*providers, processes.api(host, port), *_workers(settings), processes.dispatcher()],
+        processes=[*providers, processes.api(host, port), *_workers(settings), processes.dispatcher(), flower],
         environment=addresses,
         api_url=api_url,
-        is_serving=lambda: _is_ready(api_url),
+        flower_url=flower_url,
+        is_serving=lambda: answers(api_url, "/readyz") and answers(flower_url, "/healthcheck"),
         finish=lambda: _ensure_key(yard, api_url, addresses),
     )
 
@@ -80,9 +84,25 @@ def _workers(settings: Settings) -> tuple[Process, ...]:
     )
 
 
-def _is_ready(api_url: str) -> bool:
-    reply = ask.get(api_url, "/readyz")
+def url_at(host: str, port: int) -> str:
+    """Where what listens on `host` and `port` is reached from this machine."""
+    reached = ANY_HOST.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+
+def answers(url: str, path: str) -> bool:
+    """True if a GET gets a 200."""
+    reply = ask.get(url, path)
     return reply is not None and reply.status == 200
+
+
+def _flower_password(yard: Yard, environ: Mapping[str, str]) -> str:
+    """The user's own, else the one this yard keeps."""
+    named = environ.get(processes.FLOWER_PASSWORD_VARIABLE)
+    if named:
+        return named
+    yard.make()
+    return yard.ensure_flower_password()
 
 
 def _ensure_key(yard: Yard, api_url: str, addresses: Mapping[str, str]) -> None:

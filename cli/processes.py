@@ -12,6 +12,7 @@ from jobs.lanes import Lane
 DRAIN_LIMIT_S = 30.0
 """Longest wait for a stopping worker: it gives its jobs back after 25 s (settings: worker.drain_s)."""
 SANDBOX_DATA = CHECKOUT / "examples" / "banking77"
+FLOWER_PASSWORD_VARIABLE = "TOKENYARD_FLOWER_PASSWORD"  # noqa: S105 - its name
 SMALL, LARGE = "sandbox/intent-small", "sandbox/intent-large"
 
 
@@ -67,6 +68,11 @@ def worker(name: str, lanes: Sequence[str], slots: int) -> Process:
 def dispatcher() -> Process:
     """Release and sweep; any number may run."""
     return Process("dispatcher", _module("workers.dispatcher"), stop_stage=1)
+
+
+def flower(host: str, port: int, password: str) -> Process:
+    """Celery's monitor, read-only. The password travels in the environment: `ps` shows command lines to everyone."""
+    return Process("flower", _module("cli.flower", host, str(port)), {FLOWER_PASSWORD_VARIABLE: password})
 
 
 def migrate() -> Process:

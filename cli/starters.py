@@ -1,4 +1,4 @@
-"""`tokenyard api|worker|dispatcher|migrate|sandbox`: one process in the foreground, for production and by hand."""
+"""`tokenyard api|worker|dispatcher|flower|migrate|sandbox`: one process in the foreground, as production wants it."""
 
 import os
 from pathlib import Path
@@ -43,6 +43,23 @@ def dispatcher(var: Var = None) -> None:
     """Run the dispatcher: releases jobs and sweeps expired leases. Any number may run."""
     with plain_errors():
         _become(processes.dispatcher(), var)
+
+
+def flower(
+    host: Annotated[str | None, typer.Option(help="Default: flower.host of the settings.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: flower.port of the settings.")] = None,
+    var: Var = None,
+) -> None:
+    """Show workers and bells in a browser: Flower, read-only, user `tokenyard`.
+
+    The password comes from TOKENYARD_FLOWER_PASSWORD, else from the yard here, which keeps one of its own.
+    """
+    with plain_errors():
+        password = os.environ.get(processes.FLOWER_PASSWORD_VARIABLE) or Yard(var).flower_password()
+        if not password:
+            raise YardError(f"set {processes.FLOWER_PASSWORD_VARIABLE}: Flower is never shown without a password")
+        settings = load().flower
+        _become(processes.flower(host or settings.host, port or settings.port, password), var)
 
 
 def migrate(var: Var = None) -> None:

@@ -33,6 +33,7 @@ class Plan:
     environment: Mapping[str, str] = field(default_factory=dict)
     """The yard's addresses, given to every process and kept in yard.json."""
     api_url: str = ""
+    flower_url: str = ""
     is_serving: Callable[[], bool] = lambda: True
     """Asked until it is true; the yard is ready then."""
     finish: Callable[[], None] = lambda: None
@@ -122,6 +123,7 @@ class Supervisor:
                 {name: records[name] for name in names if name in records},
                 self._plan.api_url,
                 dict(self._plan.environment),
+                self._plan.flower_url,
             )
         )
 

@@ -43,7 +43,7 @@ def plain_errors() -> Iterator[None]:
 
 
 def up(var: Var = None, foreground: Foreground = False) -> None:
-    """Start a yard here: Postgres, Redis, the API, workers, and a sandbox when no provider has a key."""
+    """Start a yard here: Postgres, Redis, the API, workers, Flower, and a sandbox when no provider has a key."""
     yard = Yard(var)
     with plain_errors():
         running = yard.running()
@@ -149,16 +149,22 @@ def _welcome(yard: Yard, state: State) -> None:
             )
         )
     with contextlib.suppress(SettingsError):
-        if urlsplit(state.api_url).port != (asked := load().api.port):
-            console.print(f"Port {asked} is taken: this yard serves on {urlsplit(state.api_url).port}.", style="yellow")
+        settings = load()
+        for url, asked, what in (
+            (state.api_url, settings.api.port, "this yard serves"),
+            (state.flower_url, settings.flower.port, "Flower serves"),
+        ):
+            if url and urlsplit(url).port != asked:
+                console.print(f"Port {asked} is taken: {what} on {urlsplit(url).port}.", style="yellow")
     command = "tokenyard" if yard.var == Path("var").absolute() else f"TOKENYARD_VAR={yard.var} tokenyard"
     lines = {
         "API": f"{state.api_url}/v1   (documentation: {state.api_url}/docs)",
         "Key": str(yard.key_path),
+        "Flower": f"{state.flower_url}   (user tokenyard, password in {yard.flower_password_path}; it only shows)",
         "Logs": str(yard.log),
         "Next": f"{command} status   or   {command} down",
         "Try": f'curl -s {state.api_url}/v1/jobs -H "Authorization: Bearer $(cat {yard.key_path})" '
         """-d '{"request":{"model":"auto","messages":[{"role":"user","content":"Hello"}]}}'""",
     }
     for name, text in lines.items():
-        console.print(f"{name:<6}{text}", markup=False, soft_wrap=True)  # a wrapped command can't be copied
+        console.print(f"{name:<7} {text}", markup=False, soft_wrap=True)  # a wrapped command can't be copied

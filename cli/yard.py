@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import socket
 import stat
@@ -62,6 +63,7 @@ class State(msgspec.Struct, frozen=True):
     api_url: str = ""
     environment: dict[str, str] = {}
     """What the processes got: the addresses of Postgres and Redis, the configuration's files."""
+    flower_url: str = ""
 
 
 class Yard:
@@ -71,6 +73,7 @@ class Yard:
         self.var = (var or Path(os.environ.get(VAR_VARIABLE) or "var")).absolute()
         self.log = self.var / "log"
         self.key_path = self.var / "key"
+        self.flower_password_path = self.var / "flower-password"
         self.sandbox = self.var / "sandbox"
         self.sandbox_config = self.var / "sandbox.toml"
         self._state_path = self.var / "yard.json"
@@ -125,24 +128,30 @@ class Yard:
         """Remove what `make` and the yard's processes wrote, and nothing else that lies in the folder."""
         for folder in (self.log, self.sandbox, self._held):
             shutil.rmtree(folder, ignore_errors=True)
-        for path in (self.key_path, self.sandbox_config, self.var / "yard.lock"):
+        for path in (self.key_path, self.flower_password_path, self.sandbox_config, self.var / "yard.lock"):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # not empty: something of the user's lies there
             self.var.rmdir()
 
     def key(self) -> str | None:
         """The yard's admin key, or None before the first start."""
-        try:
-            return self.key_path.read_text(encoding="ascii").strip() or None
-        except FileNotFoundError:
-            return None
+        return _kept(self.key_path)
 
     def keep_key(self, key: str) -> None:
         """Write the key, readable by its owner only from the first byte on."""
-        self.key_path.unlink(missing_ok=True)
-        descriptor = os.open(self.key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(key + "\n")
+        _keep(self.key_path, key)
+
+    def flower_password(self) -> str | None:
+        """The password of the yard's Flower, or None before the first start."""
+        return _kept(self.flower_password_path)
+
+    def ensure_flower_password(self) -> str:
+        """The password of earlier runs, or a fresh one, kept as the key is."""
+        password = self.flower_password()
+        if password is None:
+            password = secrets.token_urlsafe(24)
+            _keep(self.flower_password_path, password)
+        return password
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -153,6 +162,22 @@ class Yard:
             except BlockingIOError:
                 raise YardError(f"another supervisor holds {self.var}; see `tokenyard status`") from None
             yield
+
+
+def _kept(path: Path) -> str | None:
+    """A secret kept in a file; None if there is none."""
+    try:
+        return path.read_text(encoding="ascii").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def _keep(path: Path, secret: str) -> None:
+    """Write a secret, readable by its owner only from the first byte on."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secret + "\n")
 
 
 def next_free_port(host: str, first: int, taken: frozenset[int] = frozenset()) -> int:

@@ -98,6 +98,13 @@ class Dispatcher(_Section, frozen=True):
     """A bell unanswered for so long is taken for lost and its jobs are released again."""
 
 
+class Flower(_Section, frozen=True):
+    """Celery's monitor, read-only and behind a password. What listens beyond loopback belongs behind TLS."""
+
+    host: str = "127.0.0.1"
+    port: int = 5555
+
+
 class Retention(_Section, frozen=True):
     """How long prompts and answers are kept. The ledger stays."""
 
@@ -120,6 +127,7 @@ class Settings(_Section, frozen=True):
     api: Api = Api()
     worker: Worker = Worker()
     dispatcher: Dispatcher = Dispatcher()
+    flower: Flower = Flower()
     retention: Retention = Retention()
     providers: dict[str, Provider] = {}
     policies: dict[str, Policy] = {}

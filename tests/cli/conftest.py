@@ -6,7 +6,8 @@ import pytest
 
 from cli.embedded import Postgres
 from tests.cli.lab import Lab, of_a_fresh_tenant, serving
-from tests.conftest import _fresh_database
+from tests.cli.whole import Whole, whole_yard
+from tests.conftest import _fresh_database, _short_folder
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +27,10 @@ def lab(served: tuple[str, str]) -> Lab:
 def nobody() -> Lab:
     """Where nobody answers: a command that gets so far as to ask ends with exit 1."""
     return Lab("http://127.0.0.1:1", "ty_a_b", "")
+
+
+@pytest.fixture(scope="session")
+def whole() -> Iterator[Whole]:
+    """One yard by `tokenyard up` for all tests that need a whole one."""
+    with _short_folder() as folder, whole_yard(folder) as up:
+        yield up

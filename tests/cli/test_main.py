@@ -12,7 +12,7 @@ run = CliRunner()
 
 def test_help_names_every_command():
     answer = run.invoke(app, ["--help"]).output
-    for command in ("up", "down", "status", "api", "worker", "dispatcher", "migrate", "sandbox"):
+    for command in ("up", "down", "status", "api", "worker", "dispatcher", "flower", "migrate", "sandbox"):
         assert f" {command} " in answer
 
 

@@ -37,7 +37,7 @@ def test_without_a_key_the_sandbox_starts_after_the_users_settings(tmp_path, con
     plan = compose(yard, {"TOKENYARD_CONFIG": config})
     assert names(list(plan.processes)) == [
         "sandbox-east", "sandbox-west", "sandbox-north",
-        "api", "worker-interactive", "worker-bulk", "worker-quarantine", "dispatcher",
+        "api", "worker-interactive", "worker-bulk", "worker-quarantine", "dispatcher", "flower",
     ]  # fmt: skip
     assert names(list(plan.steps)) == ["migrate", "sandbox-train"]
     assert plan.environment["TOKENYARD_CONFIG"].split(":") == [config, str(yard.sandbox_config)]
@@ -99,3 +99,18 @@ def test_a_provider_that_wants_no_key_is_on():
     assert offline.has_provider(local, {})
     assert not offline.has_provider(parse([tomllib.loads(KEYED)]), {})
     assert not offline.has_provider(parse([]), {})
+
+
+def test_flower_gets_a_password_that_stays_the_users_own_if_there_is_one(tmp_path, config):
+    yard = Yard(tmp_path / "var")
+
+    def password(environ: dict[str, str]) -> str:
+        plan = compose(yard, {"TOKENYARD_CONFIG": config, **environ})
+        (flower,) = [process for process in plan.processes if process.name == "flower"]
+        return flower.environment["TOKENYARD_FLOWER_PASSWORD"]
+
+    assert password({"TOKENYARD_FLOWER_PASSWORD": "mine"}) == "mine"
+    assert yard.flower_password() is None
+    kept = password({})
+    assert len(kept) > 30
+    assert password({}) == kept == yard.flower_password()

@@ -54,6 +54,13 @@ def test_a_bell_carries_a_lane_ids_and_a_version_as_json_and_nothing_else(
     assert bells.depth(lane) == 0
 
 
+def test_a_monitor_is_shown_every_id_of_the_longest_bell(app: Celery, server: "redis.Redis"):
+    job_ids = [uuid.UUID(int=number) for number in range(32)]
+    Bells(app).ring(Lane.BULK, job_ids)
+    message: Any = json.loads(server.lpop(Lane.BULK.value))  # type: ignore[arg-type]
+    assert message["headers"]["kwargsrepr"].split(", ") == [ids.show("job", job_id) for job_id in job_ids]
+
+
 def test_without_redis_a_bell_says_so_at_once():
     app = make_app("unix:///nonexistent/redis.sock")
     with pytest.raises(OperationalError):
