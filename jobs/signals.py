@@ -43,6 +43,10 @@ class Signals:
 
     async def hear(self, channel: str, react: Callable[[list[uuid.UUID]], None]) -> None:
         """Call `react` with the ids of every message, for ever; reconnects by itself, cancel it to stop."""
+        await self.listen(channel, lambda raw: react(_ids(raw)))
+
+    async def listen(self, channel: str, react: Callable[[bytes], None]) -> None:
+        """The same for messages that are something else than ids: `react` gets their bytes."""
         while True:
             try:
                 await self._hear_once(channel, react)
@@ -50,7 +54,7 @@ class Signals:
                 log.debug("signals: %s is silent (%s); trying again", channel, type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 
-    async def _hear_once(self, channel: str, react: Callable[[list[uuid.UUID]], None]) -> None:
+    async def _hear_once(self, channel: str, react: Callable[[bytes], None]) -> None:
         client = redis.Redis.from_url(
             self._url, socket_timeout=None, socket_connect_timeout=TIMEOUT_S, health_check_interval=0
         )
@@ -65,7 +69,7 @@ class Signals:
                             raise TimeoutError("Redis answers no ping: the connection is half open")
                         await asyncio.wait_for(pubsub.ping(), TIMEOUT_S)
                     elif message["type"] == "message":
-                        react(_ids(message["data"]))
+                        react(message["data"])
                     is_asked = message is None
         finally:
             await client.aclose()

@@ -134,7 +134,7 @@ def admit(
     Those refused get appointments one `spacing_s` apart: told the same moment, a thousand waiting jobs would all come
     back for one free place. An appointment holds nothing: whoever comes first is let in.
     """
-    window = _drained(window, now_s, allowance)
+    window = drained(window, now_s, allowance)
     closed_s = window.closed_until_s - now_s
     wait_s = max(
         closed_s if closed_s > INSTANT_S else 0.0,
@@ -159,7 +159,7 @@ def settle(window: Window, now_s: float, allowance: Allowance, reservation: Rese
     window = msgspec.structs.replace(window, slots=slots)
     if window.at_s is None:
         return window
-    window = _drained(window, now_s, allowance)
+    window = drained(window, now_s, allowance)
     tokens = max(0.0, window.tokens + extra_tokens) if allowance.tokens else 0.0
     return msgspec.structs.replace(window, tokens=tokens)
 
@@ -181,18 +181,21 @@ def close(window: Window, until_s: float) -> Window:
     return msgspec.structs.replace(window, closed_until_s=max(window.closed_until_s, until_s))
 
 
-def seed_levels(allowance: Allowance, recent: tuple[int, int] | None) -> tuple[float, float]:
+def seed_levels(allowance: Allowance, recent: tuple[int, int | None] | None) -> tuple[float, float]:
     """Levels (requests, tokens) of a key whose count was lost, from its (requests, tokens) of the last 60 s.
 
     The level can have been no higher than the burst, nor than what was used; for tokens one call may stand above the
-    burst, taken as an average one. None (nobody can tell) counts as a burst just spent.
+    burst, taken as an average one. None (nobody can tell, or not the tokens) counts as a burst just spent.
     """
     request_burst = allowance.requests.burst if allowance.requests else 0.0
     token_burst = allowance.tokens.burst if allowance.tokens else 0.0
     if recent is None:
         return request_burst, token_burst
     requests, tokens = recent
-    return min(float(requests), request_burst), min(float(tokens), max(token_burst, tokens / max(1, requests)))
+    request_level = min(float(requests), request_burst)
+    if tokens is None:
+        return request_level, token_burst
+    return request_level, min(float(tokens), max(token_burst, tokens / max(1, requests)))
 
 
 def seed(window: Window, now_s: float, levels: tuple[float, float]) -> Window:
@@ -202,7 +205,7 @@ def seed(window: Window, now_s: float, levels: tuple[float, float]) -> Window:
     return msgspec.structs.replace(window, at_s=now_s, requests=levels[0], tokens=levels[1])
 
 
-def _drained(window: Window, now_s: float, allowance: Allowance) -> Window:
+def drained(window: Window, now_s: float, allowance: Allowance) -> Window:
     """The window as it stands now: levels drained, slots that ran out dropped. A clock set back drains nothing."""
     at_s = now_s if window.at_s is None else window.at_s
     passed_s = max(0.0, now_s - at_s)

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from msgspec.structs import replace
 
 from jobs.configuration import providers_on
+from jobs.gatekeys import CHANNEL
 from jobs.job import Job
 from jobs.lanes import Lane
 from jobs.settings import Settings
@@ -26,11 +27,13 @@ from routing.catalog import Catalog
 from routing.catalog_load import catalog_of
 from routing.plan import Plan, UnknownName, Yard, plan, policy_for
 from workers.counters import FallbackCounters, MemoryCounters, RedisCounters, Seed
-from workers.gate import Gate
+from workers.gate import Gate, fingerprints
 from workers.intake import Intake
 from workers.leases import Beater, Stop
 from workers.loop import LoopThread
 from workers.parts import Parts
+from workers.scripts import Scripts
+from workers.shared_health import SharedHealth
 from workers.transport import Transport
 
 LANES_VARIABLE = "TOKENYARD_LANES"
@@ -72,7 +75,7 @@ def planner(settings: Settings, catalog: Catalog) -> Callable[[Job], Plan | Unkn
 def seeder(database: Database) -> Seed:
     """Fills a lost counter from the ledger's last minute; None while Postgres is away, too."""
 
-    async def seed(provider: str, _key_index: int) -> tuple[int, int] | None:
+    async def seed(provider: str, _key_index: int) -> tuple[int, int | None] | None:
         try:
             async with database.statement() as connection:
                 return await last_minute(connection, provider, dt.datetime.now(dt.UTC))
@@ -87,15 +90,20 @@ async def build(settings: Settings) -> Parts:
     record = Database(settings.database_url, pool_size=4)
     claims = Database(settings.database_url, pool_size=4, durable=False)
     # Limits are kept fleet-wide in Redis; while it is away, by this worker's own share of them.
-    shared = RedisCounters(settings.redis_url, seeder(claims))
-    counters = FallbackCounters(shared, MemoryCounters(seeder(claims), time.monotonic), time.monotonic)
+    scripts = Scripts(settings.redis_url)
+    local = MemoryCounters(seeder(claims), time.monotonic)
+    counters = FallbackCounters(RedisCounters(scripts, seeder(claims)), local, time.monotonic)
     counters.live_workers = UNCOUNTED_WORKERS
-    gate = Gate(counters, settings.providers, os.environ.get, time.monotonic, random.random)
+    keys = fingerprints(settings.providers, os.environ.get)
+    health = SharedHealth(scripts, keys, time.monotonic, random.random)
+    gate = Gate(counters, settings.providers, os.environ.get, time.monotonic, random.random, health)
     transport = Transport(allow_real=settings.allow_real_calls)
     parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
     parts.plan = planner(settings, catalog_of(settings, shipped_catalog()))
-    parts.closers.append(shared.aclose)
+    parts.background += [health.work, partial(parts.signals.listen, CHANNEL, health.hear)]
+    parts.closers += [health.aclose, scripts.aclose]
     parts.share_limits = partial(setattr, counters, "live_workers")
+    await health.poll()  # what is sick already should cost a new worker no call
     return parts
 
 
@@ -142,6 +150,8 @@ class Worker:
         self._beater.start()
         self._loop.start(self._intake.poll())
         self._loop.start(self._parts.signals.hear(CANCEL, self._cancel))
+        for work in self._parts.background:
+            self._loop.start(work())
 
     def _cancel(self, job_ids: list[UUID]) -> None:
         self._parts.leases.stop(job_ids, Stop.CANCELLED)

@@ -5,35 +5,25 @@ Redis server's clock. `FallbackCounters` is what a worker uses: Redis, and the w
 """
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
-from importlib.resources import files
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
 
+from jobs.gatekeys import CHANNEL, key_text, limits_key, slots_key
 from jobs.settings import KeyLimits
 from routing import limits as rule
 from routing.limits import ADMITTED, Admitted, Allowance, Refusal, Reservation, Window
+from workers.scripts import TIMEOUT_S, RedisAway, Script, Scripts
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S = 1.0
-"""A Redis that has not answered by then counts as away."""
 RETRY_S = 2.0
 """How often one call tries whether Redis is back."""
 MAX_OWED = 10_000
 """Slots remembered to be given back when Redis returns; the oldest are left to their time to live."""
-
-
-class CountersAway(Exception):
-    """The counters cannot be reached; whether the call was counted is not known."""
 
 
 class KeyName(NamedTuple):
@@ -43,7 +33,7 @@ class KeyName(NamedTuple):
     key_index: int
 
 
-Seed = Callable[[str, int], Awaitable[tuple[int, int] | None]]
+Seed = Callable[[str, int], Awaitable[tuple[int, int | None] | None]]
 """(provider, key index) -> (requests, tokens) of the last 60 s; None when nobody can tell. It must not raise."""
 
 
@@ -51,13 +41,13 @@ class Counters(Protocol):
     """Three atomic verbs over one key's window."""
 
     async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
-        """Count a call in, or say when to come back. May raise CountersAway."""
+        """Count a call in, or say when to come back. May raise RedisAway."""
 
     async def settle(self, key: KeyName, limits: KeyLimits, reservation: Reservation, extra_tokens: float) -> None:
-        """Give its slot back and correct the tokens. May raise CountersAway: the slot's time to live frees it then."""
+        """Give its slot back and correct the tokens. May raise RedisAway: the slot's time to live frees it then."""
 
     async def close_for(self, key: KeyName, delay_s: float) -> None:
-        """Let nobody in for so long. May raise CountersAway."""
+        """Let nobody in for so long. May raise RedisAway."""
 
 
 class Seeds:
@@ -65,7 +55,7 @@ class Seeds:
 
     def __init__(self, seed: Seed) -> None:
         self._seed = seed
-        self._asking: dict[KeyName, asyncio.Task[tuple[int, int] | None]] = {}
+        self._asking: dict[KeyName, asyncio.Task[tuple[int, int | None] | None]] = {}
 
     async def levels(self, key: KeyName, allowance: Allowance) -> tuple[float, float]:
         """Levels to begin with. No answer within a second counts as a burst just spent."""
@@ -75,7 +65,7 @@ class Seeds:
             task.add_done_callback(lambda _: self._asking.pop(key))
         return rule.seed_levels(allowance, await asyncio.shield(task))
 
-    async def _ask(self, key: KeyName) -> tuple[int, int] | None:
+    async def _ask(self, key: KeyName) -> tuple[int, int | None] | None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 return await self._seed(key.provider, key.key_index)
@@ -103,7 +93,7 @@ class MemoryCounters:
         self._windows: dict[KeyName, Window] = {}
 
     async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
-        """See Counters; never raises CountersAway."""
+        """See Counters; never raises RedisAway."""
         allowance = _allowance(limits, self.live_workers)
         if self._window(key).at_s is None:
             levels = await self._seeds.levels(key, allowance)
@@ -112,12 +102,12 @@ class MemoryCounters:
         return verdict
 
     async def settle(self, key: KeyName, limits: KeyLimits, reservation: Reservation, extra_tokens: float) -> None:
-        """See Counters; never raises CountersAway."""
+        """See Counters; never raises RedisAway."""
         allowance = _allowance(limits, self.live_workers)
         self._windows[key] = rule.settle(self._window(key), self._clock(), allowance, reservation, extra_tokens)
 
     async def close_for(self, key: KeyName, delay_s: float) -> None:
-        """See Counters; never raises CountersAway."""
+        """See Counters; never raises RedisAway."""
         self._windows[key] = rule.close(self._window(key), self._clock() + delay_s)
 
     def forget_levels(self) -> None:
@@ -128,60 +118,22 @@ class MemoryCounters:
         return self._windows.get(key, Window())
 
 
-class Script(NamedTuple):
-    """A Lua script and the name Redis keeps it by."""
-
-    text: str
-    sha: str
-
-    @classmethod
-    def named(cls, name: str) -> "Script":
-        """The script in `workers/lua/<name>.lua`."""
-        text = files("workers").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
-        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-
-class Command(NamedTuple):
-    """One script call on its way, and who waits for its reply."""
-
-    script: Script
-    keys: Sequence[str]
-    arguments: Sequence[str]
-    reply: asyncio.Future[Any]
-
-
 class RedisCounters:
-    """Counts for the whole fleet.
+    """Counts for the whole fleet, by the clock of the Redis server."""
 
-    Calls made in one turn of the event loop leave as one pipeline (50 together cost a tenth of 50 alone), and those
-    made while it is away leave as the next: one connection, and nothing overtakes. A caller's cancellation never cuts
-    a pipeline, so no reply can reach another's question.
-
-    `clock` replaces the server's clock (seconds); the contract suite needs that, a fleet must not use it.
-    """
-
-    def __init__(self, url: str, seed: Seed, clock: Callable[[], float] | None = None) -> None:
-        self._client = redis.asyncio.Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+    def __init__(self, scripts: Scripts, seed: Seed) -> None:
+        self._scripts = scripts
         self._seeds = Seeds(seed)
-        self._clock = clock
         self._admit, self._settle, self._close = (Script.named(name) for name in ("admit", "settle", "close"))
-        self._waiting: list[Command] = []
-        self._sender: asyncio.Task[None] | None = None
 
     async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
         """See Counters."""
         allowance = _allowance(limits)
         asked = _admit_arguments(allowance, reservation)
-        reason, delay = await self._run(self._admit, key, [*asked, "", ""])
+        reason, delay = await self._scripts.run(self._admit, _names(key), *asked, "", "")
         if reason == b"unseeded":
             levels = await self._seeds.levels(key, allowance)
-            reason, delay = await self._run(self._admit, key, [*asked, *map(repr, levels)])
+            reason, delay = await self._scripts.run(self._admit, _names(key), *asked, *map(repr, levels))
         if reason == b"admitted":
             return ADMITTED
         return Refusal("concurrency" if reason == b"concurrency" else "rate_limit", float(delay))
@@ -190,71 +142,17 @@ class RedisCounters:
         """See Counters."""
         allowance = _allowance(limits)
         rates = [repr(rate.per_s) if rate else "" for rate in (allowance.requests, allowance.tokens)]
-        await self._run(self._settle, key, [*rates, reservation.id, repr(extra_tokens)])
+        await self._scripts.run(self._settle, _names(key), *rates, reservation.id, repr(extra_tokens))
 
     async def close_for(self, key: KeyName, delay_s: float) -> None:
-        """See Counters."""
-        await self._run(self._close, key, [repr(delay_s)])
+        """See Counters. Whoever listens to the gates' channel hears of it."""
+        await self._scripts.run(self._close, _names(key), repr(delay_s), key_text(*key), CHANNEL)
 
-    async def aclose(self) -> None:
-        """Let what is on its way arrive, and give the connection back."""
-        if self._sender is not None:
-            await asyncio.wait([self._sender])
-        await self._client.aclose()
 
-    async def _run(self, script: Script, key: KeyName, arguments: Sequence[str]) -> Any:
-        loop = asyncio.get_running_loop()
-        now = repr(self._clock()) if self._clock else ""
-        # The braces keep both names on one node of a Redis cluster.
-        name = f"tokenyard:limits:{{{key.provider}/{key.key_index}}}"
-        command = Command(script, (name, f"{name}:slots"), (now, *arguments), loop.create_future())
-        self._waiting.append(command)
-        if self._sender is None:
-            self._sender = loop.create_task(self._send_all())
-        return await command.reply
-
-    async def _send_all(self) -> None:
-        batch: list[Command] = []
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                await self._answer(batch)
-        finally:
-            self._sender = None
-            for command in batch + self._waiting:  # only when this task was cut short: nobody may wait for ever
-                if not command.reply.done():
-                    command.reply.set_exception(CountersAway("the sender of this process stopped"))
-
-    async def _answer(self, batch: Sequence[Command]) -> None:
-        try:
-            replies = await self._send(batch)
-        except (RedisError, OSError) as error:
-            replies = [error] * len(batch)
-        for command, reply in zip(batch, replies, strict=True):
-            if command.reply.done():
-                continue
-            if isinstance(reply, Exception):
-                command.reply.set_exception(CountersAway(f"redis: {type(reply).__name__}"))
-            else:
-                command.reply.set_result(reply)
-
-    async def _send(self, batch: Sequence[Command]) -> list[Any]:
-        """Replies in order, an error among them as a value. A Redis that lost its scripts gets them again."""
-        replies = await self._pipeline(batch)
-        lost = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if lost:
-            for script in {batch[place].script for place in lost}:
-                await self._client.script_load(script.text)
-            again = await self._pipeline([batch[place] for place in lost])
-            for place, reply in zip(lost, again, strict=True):
-                replies[place] = reply
-        return replies
-
-    async def _pipeline(self, batch: Sequence[Command]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for command in batch:
-            pipeline.evalsha(command.script.sha, len(command.keys), *command.keys, *command.arguments)
-        return await pipeline.execute(raise_on_error=False)
+@lru_cache(maxsize=256)
+def _names(key: KeyName) -> tuple[str, str]:
+    text = key_text(*key)
+    return limits_key(text), slots_key(text)
 
 
 def _admit_arguments(allowance: Allowance, reservation: Reservation) -> list[str]:
@@ -275,7 +173,7 @@ def _admit_arguments(allowance: Allowance, reservation: Reservation) -> list[str
 class FallbackCounters:
     """Redis while it answers, this worker's share of every limit while it does not; comes back by itself.
 
-    Never unlimited, never an error: none of its verbs raises CountersAway. Slots given back while Redis was away are
+    Never unlimited, never an error: none of its verbs raises RedisAway. Slots given back while Redis was away are
     given back to it when it returns.
     """
 
@@ -307,7 +205,7 @@ class FallbackCounters:
         if self._is_worth_asking():
             try:
                 verdict = await self._shared.admit(key, limits, reservation)
-            except CountersAway as error:
+            except RedisAway as error:
                 # The script may have run although its reply was lost: its slot is given back later.
                 self._owe(key, limits, reservation)
                 self._lost(error)
@@ -329,19 +227,21 @@ class FallbackCounters:
             if self.is_shared:
                 await self._shared.settle(key, limits, reservation, extra_tokens)
                 return
-        except CountersAway as error:
+        except RedisAway as error:
             self._lost(error)
         self._owe(key, limits, reservation)
 
     async def close_for(self, key: KeyName, delay_s: float) -> None:
         """See Counters. Closes the local window too, in case Redis goes away meanwhile."""
         await self._local.close_for(key, delay_s)
-        if not self.is_shared:
+        if not self._is_worth_asking():
             return
         try:
             await self._shared.close_for(key, delay_s)
-        except CountersAway as error:
+        except RedisAway as error:
             self._lost(error)
+        else:
+            self._found()
 
     def _is_worth_asking(self) -> bool:
         """Redis answers, or it is this call's turn to try whether it does again."""
@@ -352,7 +252,7 @@ class FallbackCounters:
         self._retry_at_s = self._clock() + RETRY_S
         return True
 
-    def _lost(self, error: CountersAway) -> None:
+    def _lost(self, error: RedisAway) -> None:
         if self.is_shared:
             log.warning("limits: %s; keeping this worker's share (1/%d)", error, self.live_workers)
             self._local.forget_levels()
@@ -377,6 +277,6 @@ class FallbackCounters:
         """Free the slots. The tokens are left as reserved: a correction that did arrive must not count twice."""
         try:
             await asyncio.gather(*(self._shared.settle(*held, 0.0) for held in owed.values()))
-        except CountersAway as error:
+        except RedisAway as error:
             self._owed = {**owed, **self._owed}
             self._lost(error)

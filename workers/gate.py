@@ -2,18 +2,17 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-
-import msgspec
+from typing import Any
 
 from jobs.failures import FailureKind
 from jobs.settings import KeyLimits, Provider
-from routing import breaker as health
-from routing.breaker import Breaker, Pass
 from routing.catalog import Deployment
 from routing.limits import Admitted, Allowance, Refusal, Reservation, correction
+from routing.trouble import MAX_DISABLE_S, fingerprint
 from workers.counters import Counters, KeyName
+from workers.health import Call, Health, LocalHealth, Passes
 
 SLOT_GRACE_S = 30.0
 """A concurrency slot (and a probe's lease) outlives the call's own time-out by this."""
@@ -21,13 +20,8 @@ MAX_CLOSE_S = 120.0
 """A longer Retry-After is cut to this; who comes back then is told again."""
 DEFAULT_CLOSE_S = 1.0
 """A rate limit that names no time."""
-DISABLE_S = 60.0
-"""A key that was refused, or has no money, is left alone this long; doubles each time ..."""
-MAX_DISABLE_S = 900.0
-"""... up to this."""
 DELAY_SPREAD = 0.2
 """Delays are stretched by up to this share, so that those who wait do not come back in one moment."""
-KEY_FAILURES = frozenset({FailureKind.BAD_KEY, FailureKind.NO_CREDIT})
 UNLIMITED = KeyLimits()
 
 
@@ -41,8 +35,7 @@ class Entry:
     """None: the provider wants no key."""
     deployment: str
     entered_s: float
-    provider_pass: Pass
-    deployment_pass: Pass
+    passes: Passes
     reservation: Reservation | None = None
     """None: the key has no limits."""
 
@@ -56,39 +49,14 @@ class Key:
     secret: str | None = field(repr=False)
     is_missing: bool
     """The settings name an environment variable that is not set."""
-    closed_until_s: float = 0.0
-    disabled_until_s: float = 0.0
-    strikes: int = 0
-    """Times disabled without a success between."""
-    trouble: FailureKind | None = None
-
-
-class KeyStatus(msgspec.Struct, frozen=True):
-    """A key for the status page; times count from now (s), 0 when it is open."""
-
-    provider: str
-    key_index: int
-    is_missing: bool
-    disabled_s: float
-    trouble: FailureKind | None
-    closed_s: float
-
-
-class BreakerStatus(msgspec.Struct, frozen=True):
-    """A breaker that is open, or half open with 0 s until a probe may go."""
-
-    name: str
-    """The provider, or the deployment (`maker/name@provider`)."""
-    probe_in_s: float
-    trips: int
 
 
 class Gate:
     """Lets calls in, one by one, and learns from how they ended. Belongs to one event loop.
 
-    Limits are kept by `counters`, for the whole fleet. Breakers, disabled keys and the closings of keys without limits
-    are this process's own opinion in this release: every worker finds out for itself, at the price of a few calls.
-    A key without limits never asks Redis: entering and leaving are a few microseconds of arithmetic.
+    Limits are kept by `counters`; breakers, disabled keys and closings by `health` (by default this process's own
+    opinion): a fleet shares both. A healthy call with a key without limits never asks Redis: entering and leaving are
+    a few microseconds of arithmetic.
 
     `secrets` gives the value of an environment variable (None when unset); `clock` is monotonic, in seconds; `chance`
     draws 0..1. Raises ValueError for limits that let nothing through.
@@ -106,13 +74,14 @@ class Gate:
         secrets: Callable[[str], str | None],
         clock: Callable[[], float],
         chance: Callable[[], float],
+        health: Health | None = None,
     ) -> None:
         self._counters = counters
+        self._health = health or LocalHealth(clock, chance)
         self._clock = clock
         self._chance = chance
         self._keys = {name: _keys(name, provider, secrets) for name, provider in providers.items()}
-        self._breakers: dict[str, Breaker] = {}
-        self._orphans: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def enter(
         self, deployment: Deployment, tokens: int, timeout_s: float = 120.0, *, is_urgent: bool = False
@@ -124,9 +93,10 @@ class Gate:
         provider that the settings do not have.
         """
         keys = self._keys[deployment.provider]
-        passes = self._pass_breakers(deployment, timeout_s + SLOT_GRACE_S)
+        call = Call(deployment.provider, deployment.id)
+        passes = await self._health.admit(call, timeout_s + SLOT_GRACE_S)
         if isinstance(passes, Refusal):
-            return passes
+            return self._spread(passes)
         refused: list[Refusal] = []
         entry = None
         try:
@@ -143,7 +113,7 @@ class Gate:
                 return entry
         finally:
             if entry is None:
-                self._excuse(deployment, passes)
+                self._health.excuse(call, passes)
         return min(refused, key=lambda refusal: refusal.delay_s, default=Refusal("key_disabled", MAX_DISABLE_S))
 
     async def leave(
@@ -154,72 +124,25 @@ class Gate:
         `failure` None means that a usable answer came: a call that was cut by us or never made is CANCELLED, which is
         evidence of nothing. `tokens_used` None leaves the estimate standing.
         """
-        now_s = self._clock()
-        for name, let_in in ((entry.provider, entry.provider_pass), (entry.deployment, entry.deployment_pass)):
-            known = self._breakers.get(name, CLOSED)
-            self._breakers[name] = health.record(known, now_s, failure, self._chance(), let_in)
         key = self._keys[entry.provider][entry.key_index]
-        self._learn(key, failure, now_s)
+        self._health.record(Call(entry.provider, entry.deployment), entry.passes, failure)
+        self._health.judge_key(key.name, failure)
         close_s = _close_s(failure, retry_after_s)
         if close_s:
-            key.closed_until_s = max(key.closed_until_s, now_s + close_s)
+            self._health.close(key.name, close_s)
+            telling = self._spawn(self._counters.close_for(key.name, close_s))
+            if entry.reservation is not None:
+                await telling  # before the slot is free: nobody may slip in between
         if entry.reservation is not None:
-            extra = correction(entry.reservation, tokens_used, now_s - entry.entered_s)
+            extra = correction(entry.reservation, tokens_used, self._clock() - entry.entered_s)
             await self._counters.settle(key.name, key.limits, entry.reservation, extra)
-            if close_s:
-                await self._counters.close_for(key.name, close_s)
-
-    def keys(self) -> list[KeyStatus]:
-        """Every key, for the status page."""
-        now_s = self._clock()
-        return [
-            KeyStatus(
-                provider=key.name.provider,
-                key_index=key.name.key_index,
-                is_missing=key.is_missing,
-                disabled_s=max(0.0, key.disabled_until_s - now_s),
-                trouble=key.trouble,
-                closed_s=max(0.0, key.closed_until_s - now_s),
-            )
-            for keys in self._keys.values()
-            for key in keys
-        ]
-
-    def breakers(self) -> list[BreakerStatus]:
-        """Every breaker of this process that is open or half open."""
-        now_s = self._clock()
-        return [
-            BreakerStatus(name, max(0.0, known.open_until_s - now_s), known.trips)
-            for name, known in self._breakers.items()
-            if known.is_tripped
-        ]
-
-    def _pass_breakers(self, deployment: Deployment, lease_s: float) -> tuple[Pass, Pass] | Refusal:
-        """Both breakers let it in, or neither is touched: a probe's lease is not taken for a call that is not made."""
-        now_s = self._clock()
-        provider, first = health.admit(self._breakers.get(deployment.provider, CLOSED), now_s, lease_s)
-        if isinstance(first, Refusal):
-            return self._spread(first)
-        own, second = health.admit(self._breakers.get(deployment.id, CLOSED), now_s, lease_s)
-        if isinstance(second, Refusal):
-            return self._spread(second)
-        self._breakers[deployment.provider], self._breakers[deployment.id] = provider, own
-        return first, second
-
-    def _excuse(self, deployment: Deployment, passes: tuple[Pass, Pass]) -> None:
-        for name, let_in in zip((deployment.provider, deployment.id), passes, strict=True):
-            self._breakers[name] = health.excuse(self._breakers[name], let_in)
 
     def _held_back(self, key: Key) -> Refusal | None:
-        """What this process knows against the key, without asking anybody."""
+        """What is known against the key, without asking anybody."""
         if key.is_missing:
             return Refusal("key_disabled", MAX_DISABLE_S)
-        now_s = self._clock()
-        if now_s < key.disabled_until_s:
-            return self._spread(Refusal("key_disabled", key.disabled_until_s - now_s))
-        if now_s < key.closed_until_s:
-            return self._spread(Refusal("rate_limit", key.closed_until_s - now_s))
-        return None
+        refusal = self._health.held_back(key.name)
+        return refusal and self._spread(refusal)
 
     def _spread(self, refusal: Refusal) -> Refusal:
         return Refusal(refusal.reason, refusal.delay_s * (1.0 + DELAY_SPREAD * self._chance()))
@@ -230,9 +153,7 @@ class Gate:
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:
-            orphan = asyncio.ensure_future(self._give_back(key, asking, reservation))
-            self._orphans.add(orphan)
-            orphan.add_done_callback(self._orphans.discard)
+            self._spawn(self._give_back(key, asking, reservation))
             raise
 
     async def _give_back(
@@ -241,22 +162,17 @@ class Gate:
         if isinstance(await asking, Admitted):
             await self._counters.settle(key.name, key.limits, reservation, correction(reservation, 0, 0.0))
 
-    def _learn(self, key: Key, failure: FailureKind | None, now_s: float) -> None:
-        """A key that the provider refuses is left alone, for longer each time; a success clears it."""
-        if failure is None:
-            key.strikes, key.trouble, key.disabled_until_s = 0, None, 0.0
-        elif failure in KEY_FAILURES and now_s >= key.disabled_until_s:
-            # Calls that were on their way when the first one failed say nothing new.
-            key.strikes, key.trouble = key.strikes + 1, failure
-            key.disabled_until_s = now_s + disable_time_s(key.strikes)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
 
-CLOSED = Breaker()
-
-
-def disable_time_s(strikes: int) -> float:
-    """60, 120, 240, 480, 900, 900, ... seconds."""
-    return min(MAX_DISABLE_S, DISABLE_S * 2.0 ** min(strikes - 1, 10))
+def fingerprints(providers: Mapping[str, Provider], secrets: Callable[[str], str | None]) -> dict[KeyName, str]:
+    """Every configured key with what tells its secret from another one."""
+    keys = [key for name, provider in providers.items() for key in _keys(name, provider, secrets)]
+    return {key.name: fingerprint(key.secret) for key in keys}
 
 
 def _close_s(failure: FailureKind | None, retry_after_s: float | None) -> float:
@@ -278,16 +194,13 @@ def _keys(provider_name: str, provider: Provider, secrets: Callable[[str], str |
     return tuple(keys)
 
 
-def _entry(
-    key: Key, deployment: Deployment, now_s: float, passes: tuple[Pass, Pass], reservation: Reservation | None
-) -> Entry:
+def _entry(key: Key, deployment: Deployment, now_s: float, passes: Passes, reservation: Reservation | None) -> Entry:
     return Entry(
         provider=key.name.provider,
         key_index=key.name.key_index,
         secret=key.secret,
         deployment=deployment.id,
         entered_s=now_s,
-        provider_pass=passes[0],
-        deployment_pass=passes[1],
+        passes=passes,
         reservation=reservation,
     )

@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from jobs.job import Job
 from jobs.lanes import Lane
@@ -41,6 +42,8 @@ class Parts:
         window_s = settings.worker.flush_ms / 1000
         self.openings: Flush[Opening, uuid.UUID] = Flush(record, open_attempts, lambda row: row.id, window_s=window_s)
         self.moves: Flush[Move, uuid.UUID] = Flush(record, settle, lambda row: row.job_id, window_s=window_s)
+        self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        """What runs for ever beside the jobs, on the worker's loop."""
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self.plan: Callable[[Job], Plan | UnknownName]
         self.share_limits: Callable[[int], None] = lambda _: None

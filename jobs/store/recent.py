@@ -10,13 +10,22 @@ from jobs import ids
 WINDOW_S = 60
 # The id begins with its time, so the primary key finds the last minute without another index.
 RECENT = text("""
-select count(*) as requests, coalesce(sum(input_tokens + output_tokens), 0) as tokens
+select count(*) as requests, count(input_tokens + output_tokens) as known,
+    coalesce(sum(input_tokens + output_tokens), 0) as tokens
 from attempts where id >= :since and provider = :provider and outcome is distinct from 'not_sent'
 """)
 
 
-async def last_minute(connection: AsyncConnection, provider: str, now: dt.datetime) -> tuple[int, int]:
-    """(requests, tokens) of the provider's attempts that began in the minute before `now`."""
+async def last_minute(connection: AsyncConnection, provider: str, now: dt.datetime) -> tuple[int, int | None]:
+    """(requests, tokens) of the provider's attempts that began in the minute before `now`.
+
+    Calls that are still open, or were cut, have no tokens yet: each counts as an average one of the others; None when
+    there are calls and no tokens are known. An attempt does not say with which of the provider's keys it was made, so
+    for each key this is the most it can have been: after a loss a key may pause for a burst (3 s) too long, never too
+    short.
+    """
     since = ids.floor_uuid(now - dt.timedelta(seconds=WINDOW_S))
     row = (await connection.execute(RECENT, {"since": since, "provider": provider})).one()
-    return int(row.requests), int(row.tokens)
+    if not row.known:
+        return int(row.requests), None if row.requests else 0
+    return int(row.requests), -(-int(row.tokens) * int(row.requests) // int(row.known))

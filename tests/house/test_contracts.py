@@ -45,7 +45,7 @@ VIOLATIONS = {
     ],
     "5": [("workers.runner", "aiohttp"), ("api.app", "httpx2")],
     "6": [("workers.runner", "sqlalchemy"), ("api.app", "psycopg"), ("jobs.signals", "sqlalchemy")],
-    "7": [("workers.gate", "redis"), ("jobs.store.session", "redis")],
+    "7": [("workers.gate", "redis"), ("workers.counters", "redis"), ("jobs.store.session", "redis")],
     "8": [("api.app", "routing.verdict"), ("api.app", "routing.dialects.openai"), ("api.app", "workers.app")],
     "9": [("sandbox.wire", "jobs.chat"), ("sandbox.models", "routing.catalog")],
     "9b": [("workers.app", "cli.main"), ("api.app", "cli.up")],

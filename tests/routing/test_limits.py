@@ -202,6 +202,7 @@ def test_a_lost_count_is_taken_up_with_what_was_used_but_with_no_more_than_the_b
     assert limits.seed_levels(rules, (180, 9_000)) == (10, 500)
     assert limits.seed_levels(rules, (2, 4_000)) == (2, 2_000)
     assert limits.seed_levels(rules, (0, 0)) == (0, 0)
+    assert limits.seed_levels(rules, (2, None)) == (2, 500)
 
 
 def test_a_lost_count_that_nobody_can_tell_counts_as_a_burst_just_spent():

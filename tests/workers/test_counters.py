@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from cli.embedded import Redis
 from jobs.settings import KeyLimits
 from routing.limits import Admitted, Refusal, Reservation
-from workers.counters import Counters, CountersAway, FallbackCounters, KeyName, MemoryCounters, RedisCounters
+from workers.counters import Counters, FallbackCounters, KeyName, MemoryCounters, RedisCounters
+from workers.scripts import RedisAway, Scripts
 
 START_S = 1_800_000_000.0
 UNUSED = (0, 0)
@@ -55,7 +56,7 @@ class Cuttable:
         self.asked += 1
         await asyncio.sleep(0)
         if self.is_cut:
-            raise CountersAway("cut")
+            raise RedisAway("cut")
 
     async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
         await self._line()
@@ -80,11 +81,11 @@ def call(name: str | None = None, tokens: int = 1, ttl_s: float = 150.0, *, urge
 
 @contextlib.asynccontextmanager
 async def counting_in(url: str, seed: Ledger, clock: Callable[[], float] | None = None) -> AsyncIterator[RedisCounters]:
-    counters = RedisCounters(url, seed, clock)
+    scripts = Scripts(url, clock)
     try:
-        yield counters
+        yield RedisCounters(scripts, seed)
     finally:
-        await counters.aclose()
+        await scripts.aclose()
 
 
 async def rush(counters: Counters, key: KeyName, limits: KeyLimits, calls: int = 50) -> int:
@@ -243,7 +244,7 @@ async def test_cancelled_callers_mix_up_nobody_elses_reply(redis_url):
 
 async def test_no_redis_is_an_error_of_its_own_kind(tmp_path):
     async with counting_in(f"unix://{tmp_path}/none.sock", Ledger()) as counters:
-        with pytest.raises(CountersAway):
+        with pytest.raises(RedisAway):
             await counters.admit(fresh_key(), KeyLimits(concurrency=1), call())
 
 

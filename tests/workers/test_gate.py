@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from jobs.failures import FailureKind
+from jobs.gatekeys import subject_of
 from jobs.settings import KeyLimits, Provider, ProviderKey
 from routing.catalog import Deployment
 from routing.limits import Admitted, Refusal, Reservation
 from workers.counters import KeyName, MemoryCounters
 from workers.gate import Entry, Gate
+from workers.health import LocalHealth
 
 QWEN = Deployment(model="qwen/qwen-2.5-72b", provider="acme", upstream="qwen")
 LLAMA = Deployment(model="meta/llama-3", provider="acme", upstream="llama")
@@ -64,7 +66,8 @@ class Yard:
         self.clock = Clock()
         self.counters = Counting(self.clock)
         provider = Provider(dialect="openai", base_url="http://acme", keys=keys or (ProviderKey(),))
-        self.gate = Gate(self.counters, {"acme": provider}, SECRETS.get, self.clock, lambda: chance)
+        self.health = LocalHealth(self.clock, lambda: chance)
+        self.gate = Gate(self.counters, {"acme": provider}, SECRETS.get, self.clock, lambda: chance, self.health)
 
     async def enter(self, deployment: Deployment = QWEN, tokens: int = 100) -> Entry:
         entry = await self.gate.enter(deployment, tokens)
@@ -99,8 +102,8 @@ async def test_a_server_without_keys_needs_no_secret():
 
 async def test_a_key_without_limits_asks_no_counter():
     yard = Yard()
-    await yard.call(None)
-    await yard.leave(await yard.enter(), FailureKind.RATE_LIMITED, retry_after_s=5)
+    for failure in (None, BAD, FailureKind.BAD_REQUEST, None):
+        await yard.call(failure)
     assert yard.counters.asked == 0
 
 
@@ -203,13 +206,12 @@ async def test_calls_on_their_way_when_a_key_was_disabled_do_not_lengthen_it():
     assert (await yard.refused()).delay_s == 60
 
 
-async def test_a_disabled_key_passes_on_to_the_next_one_and_is_shown():
+async def test_a_disabled_key_passes_on_to_the_next_one():
     yard = Yard(key("FIRST"), key("SECOND"))
     await yard.call(FailureKind.NO_CREDIT)
     assert (await yard.enter()).secret == "sk-second"
-    first, second = yard.gate.keys()
-    assert (first.trouble, first.disabled_s) == (FailureKind.NO_CREDIT, 60)
-    assert (second.trouble, second.disabled_s) == (None, 0)
+    (trouble,) = yard.health.troubles.values()
+    assert (trouble.kind, trouble.until_s) == (FailureKind.NO_CREDIT, yard.clock.now_s + 60)
 
 
 async def test_a_success_clears_a_key():
@@ -224,7 +226,6 @@ async def test_a_success_clears_a_key():
 async def test_a_key_whose_variable_is_not_set_is_never_used():
     yard = Yard(key("UNSET"), key("SECOND"))
     assert (await yard.enter()).secret == "sk-second"
-    assert yard.gate.keys()[0].is_missing
     assert (await Yard(key("UNSET")).refused()).reason == "key_disabled"
 
 
@@ -242,7 +243,9 @@ async def test_a_failing_deployment_is_refused_and_its_neighbour_is_not():
     for failure in (BAD, BAD, BAD, BAD, None, BAD):
         await yard.call(failure, QWEN if failure else LLAMA)
     assert await yard.refused(QWEN) == Refusal("breaker", 15.0)
-    assert [known.name for known in yard.gate.breakers()] == [QWEN.id]
+    assert [subject for subject, known in yard.health.breakers.items() if known.is_tripped] == [
+        subject_of("deployment", QWEN.id)
+    ]
     await yard.enter(LLAMA)
 
 
@@ -262,7 +265,7 @@ async def test_one_probe_goes_first_and_its_success_opens_the_gate():
     assert (await yard.refused()).reason == "breaker"
     await yard.leave(probe)
     await asyncio.gather(*(yard.enter() for _ in range(20)))
-    assert yard.gate.breakers() == []
+    assert not any(known.is_tripped for known in yard.health.breakers.values())
 
 
 async def test_a_probe_that_found_no_key_does_not_use_up_the_probe():

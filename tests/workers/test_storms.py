@@ -1,0 +1,137 @@
+"""F15 and F21, short: storms of 429 and a provider that flaps, before four workers' gates, minutes in a second.
+
+The clock is moved by the test (the scripts', too); Redis, its scripts and its messages are real.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from jobs.failures import FailureKind
+from jobs.gatekeys import key_text, limits_key, slots_key, subject_of
+from routing.breaker import PROBES, Breaker
+from routing.limits import Refusal
+from tests.workers.fleet import Clock, Fleet, Worker, fleet_of, key
+
+WORKERS = 4
+WINDOW_S = 60.0
+
+
+class Provider:
+    """Answers by the time; remembers every call: (when, how it ended)."""
+
+    def __init__(self, clock: Clock, answer: Callable[[float], FailureKind | None]) -> None:
+        self._clock = clock
+        self._began_s = clock()
+        self._answer = answer
+        self.calls: list[tuple[float, FailureKind | None]] = []
+
+    @property
+    def now_s(self) -> float:
+        """Since the beginning."""
+        return self._clock() - self._began_s
+
+    def call(self) -> FailureKind | None:
+        ended = self._answer(self.now_s)
+        self.calls.append((self.now_s, ended))
+        return ended
+
+    def called(self, since_s: float, until_s: float) -> int:
+        return sum(since_s <= when < until_s for when, _ in self.calls)
+
+    def most_in_a_minute(self) -> int:
+        """Of all windows of 60 s the fullest."""
+        times = [when for when, _ in self.calls]
+        return max(self.called(start, start + WINDOW_S) for start in times)
+
+
+async def attempt(fleet: Fleet, worker: Worker, provider: Provider, retry_after_s: float | None = None) -> bool:
+    """One try; whether it was let in."""
+    verdict = await worker.enter()
+    if isinstance(verdict, Refusal):
+        return False
+    await worker.leave(verdict, provider.call(), retry_after_s)
+    return True
+
+
+def trips_of(fleet: Fleet) -> int:
+    """How often the provider's breaker opened in a row; 0: it is closed. Every worker says the same."""
+    subject = subject_of("provider", fleet.provider)
+    found = [worker.health.local.breakers.get(subject, Breaker()) for worker in fleet.workers]
+    (trips,) = {known.trips if known.is_tripped else 0 for known in found}
+    return trips
+
+
+async def tick(fleet: Fleet, provider: Provider, clock: Clock) -> int:
+    """Half a second of a fleet that would like to make 24 calls a second; how many it made."""
+    before = len(provider.calls)
+    for worker in fleet.workers * 3:
+        await attempt(fleet, worker, provider)
+    await fleet.heard(*fleet.workers)
+    clock.now_s += 0.5
+    return len(provider.calls) - before
+
+
+async def test_f21_a_flapping_provider_is_probed_by_the_fleet_as_by_one(redis_url):
+    clock = Clock()
+    dead_s, back_s = 20.0, 140.0
+    flapping = itertools.cycle([FailureKind.TRANSIENT, None])
+    provider = Provider(
+        clock, lambda now_s: None if now_s >= back_s else FailureKind.TRANSIENT if now_s >= dead_s else next(flapping)
+    )
+    probes: Counter[int] = Counter()
+    async with fleet_of(redis_url, WORKERS, clock=clock) as fleet:
+        trips = 0
+        while provider.now_s < back_s or trips:
+            made, before, trips = await tick(fleet, provider, clock), trips, trips_of(fleet)
+            if before and before == trips:  # open all the while: whatever was called was a probe
+                probes[trips] += made
+            elif before and trips and provider.calls[-made][1] is not None:
+                assert made == 1, "the probe that failed"
+            assert provider.now_s < 600
+        closed_s = provider.now_s
+        assert closed_s - back_s <= 120, "it is found well again within the interval that ran"
+        assert await tick(fleet, provider, clock) == 12
+    assert max(probes) >= 4, "15, 30, 60 and 120 s at the least"
+    assert max(probes.values()) <= PROBES
+
+
+@pytest.mark.parametrize("limits", [{}, {"requests_per_minute": 600}], ids=["unlimited", "limited"])
+async def test_f15_a_429_of_one_worker_stops_them_all(redis_url, limits):
+    clock = Clock()
+    provider = Provider(clock, lambda now_s: FailureKind.RATE_LIMITED if now_s < 20 else None)
+    async with fleet_of(redis_url, WORKERS, key(**limits), clock=clock) as fleet:
+        in_flight = [await worker.entered() for worker in fleet.workers]
+        for worker, entry in zip(fleet.workers, in_flight, strict=True):
+            await worker.leave(entry, provider.call(), 20.0)
+        while provider.now_s < 20:
+            for worker in fleet.workers:
+                await attempt(fleet, worker, provider, 20.0)
+            clock.now_s += 1
+        assert provider.called(0, 20) <= WORKERS
+        for worker in fleet.workers:
+            await worker.entered()
+
+
+async def test_f15_limiter_keys_that_vanish_are_filled_again_from_the_ledger(redis_url):
+    clock, limit = Clock(), 600
+    provider = Provider(clock, lambda now_s: FailureKind.RATE_LIMITED if 40 <= now_s < 60 else None)
+
+    async def recent(_provider: str, _key_index: int) -> tuple[int, int | None]:
+        return provider.called(provider.now_s - WINDOW_S, provider.now_s + 1), 0
+
+    async with fleet_of(redis_url, WORKERS, key(requests_per_minute=limit), clock=clock, seed=recent) as fleet:
+        text = key_text(fleet.provider, 0)
+        while provider.now_s < 120:
+            if provider.now_s in {25.0, 25.5, 85.0, 100.0}:
+                await fleet.client.delete(limits_key(text), slots_key(text))
+            for worker in fleet.workers:
+                while await attempt(fleet, worker, provider, 60 - provider.now_s):
+                    pass
+            clock.now_s += 0.5
+    assert provider.called(40, 60) <= WORKERS
+    assert provider.most_in_a_minute() <= limit * 1.05
+    open_s = 120 - 20
+    assert len(provider.calls) >= open_s * limit / WINDOW_S / 1.2, "and what is allowed is used"

@@ -1,0 +1,338 @@
+"""Health as the fleet knows it: kept in Redis, cached here, this process's own opinion while Redis is away.
+
+A healthy call asks nobody: what is closed is missing from the cache. Failures are reported at once, each with the
+successes before it; successes alone wait up to half a second and leave as one number. What opens or closes is heard
+over pub/sub within a message, and by a poll of everything every few seconds in case a message got lost. Only a breaker
+whose time is up makes a call wait: for the fleet's leave to be its probe.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import msgspec
+
+from jobs.failures import FailureKind
+from jobs.gatekeys import (
+    CHANNEL,
+    KNOWN,
+    TRIPPED,
+    BreakerNotice,
+    ClosingNotice,
+    Notice,
+    TroubleNotice,
+    breaker_key,
+    key_text,
+    limits_key,
+    read_notice,
+    trouble_key,
+)
+from jobs.health import trouble_of
+from routing.breaker import CONSECUTIVE, COUNTED, PASS, Pass
+from routing.limits import Refusal
+from routing.trouble import KEY_FAILURES, Trouble
+from workers.counters import KeyName
+from workers.health import FREE, Call, LocalHealth, Passes, subjects
+from workers.scripts import RedisAway, Script, Scripts
+
+log = logging.getLogger(__name__)
+
+REPORT_S = 0.5
+"""Successes wait at most this long to be reported together."""
+POLL_S = 3.0
+"""How late a message that got lost is made good."""
+RETRY_S = 2.0
+"""How often Redis is tried while it is away."""
+
+
+class SharedHealth:
+    """`keys` gives each configured key's fingerprint: another secret's trouble is none of ours.
+
+    `await poll()` before the first call, `work()` and `hear` for ever beside them; belongs to one event loop. Errors
+    never reach the caller: without Redis `local` decides, and what it found is reported when Redis is back.
+    """
+
+    def __init__(
+        self, scripts: Scripts, keys: Mapping[KeyName, str], clock: Callable[[], float], chance: Callable[[], float]
+    ) -> None:
+        self._scripts = scripts
+        self._prints = dict(keys)
+        self._keys = {key_text(*key): key for key in keys}
+        self._clock = clock
+        self._chance = chance
+        self.local = LocalHealth(clock, chance)
+        """The cache: in shared mode it holds only breakers that are tripped."""
+        self.is_shared = True
+        self._successes: dict[str, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_s: dict[tuple[type[Notice], str], float] = {}
+        """The latest moment (Redis' clock) that something was heard of: older news is dropped."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._breaker, self._trouble = Script.named("breaker"), Script.named("trouble")
+
+    async def admit(self, call: Call, lease_s: float) -> Passes | Refusal:
+        """See Health. A round trip only for a probe."""
+        if not self.local.breakers:
+            return FREE
+        if not self.is_shared:
+            return await self.local.admit(call, lease_s)
+        provider, deployment = subjects(call)
+        first = await self._ask(provider, lease_s)
+        if isinstance(first, Refusal):
+            return first
+        try:
+            second = await self._ask(deployment, lease_s)
+        except asyncio.CancelledError:
+            self._excuse(provider, first)
+            raise
+        if isinstance(second, Refusal):
+            self._excuse(provider, first)
+            return second
+        return Passes(first, second)
+
+    def record(self, call: Call, passes: Passes, failure: FailureKind | None) -> None:
+        """See Health."""
+        if not self.is_shared:
+            self.local.record(call, passes, failure)
+            return
+        for subject, let_in in zip(subjects(call), passes, strict=True):
+            if let_in.is_probe:
+                self._end_probe(subject, let_in, failure)
+            elif subject in self.local.breakers:
+                continue  # tripped meanwhile: calls that were on their way say nothing
+            elif failure is None:
+                self._successes[subject] = self._successes.get(subject, 0) + 1
+            elif failure in COUNTED:
+                self._spawn(self._count(subject, self._successes.pop(subject, 0), 1))
+        if self._timer is None and self._successes:
+            self._timer = asyncio.get_running_loop().call_later(REPORT_S, self.report)
+
+    def excuse(self, call: Call, passes: Passes) -> None:
+        """See Health."""
+        for subject, let_in in zip(subjects(call), passes, strict=True):
+            self._excuse(subject, let_in)
+
+    def held_back(self, key: KeyName) -> Refusal | None:
+        """See Health."""
+        return self.local.held_back(key)
+
+    def close(self, key: KeyName, delay_s: float) -> None:
+        """See Health."""
+        self.local.close(key, delay_s)
+
+    def judge_key(self, key: KeyName, failure: FailureKind | None) -> None:
+        """See Health. A key that works is news only if it did not before."""
+        if failure is None:
+            if key not in self.local.troubles:
+                return
+        elif failure not in KEY_FAILURES:
+            return
+        self.local.judge_key(key, failure)
+        if self.is_shared:
+            self._spawn(self._judge(key, failure))
+
+    def hear(self, raw: bytes) -> None:
+        """Heed a message of the gates' channel."""
+        notice = read_notice(raw)
+        if notice is not None:
+            self._heed(notice, notice.at_s)
+
+    def report(self) -> None:
+        """Report the successes that wait; the timer calls it."""
+        self._timer = None
+        waiting, self._successes = self._successes, {}
+        for subject, successes in waiting.items():
+            if self.is_shared and subject not in self.local.breakers:
+                self._spawn(self._count(subject, successes, 0))
+
+    async def work(self) -> None:
+        """Poll for ever: what messages did not bring, and whether Redis is back."""
+        while True:
+            await self.poll()
+            await asyncio.sleep(POLL_S if self.is_shared else RETRY_S)
+
+    async def poll(self) -> None:
+        """Compare everything with Redis once."""
+        keys = list(self._keys)
+        closings = [("HGET", limits_key(text), "closed") for text in keys]
+        troubles = [("HGETALL", trouble_key(text)) for text in keys]
+        try:
+            now_s, (tripped, *replies) = await self._scripts.read(("HGETALL", TRIPPED), *closings, *troubles)
+        except RedisAway as error:
+            self._lost(error)
+            return
+        was_away = not self.is_shared
+        self.is_shared = True
+        self._compare_breakers(tripped, now_s, was_away=was_away)
+        for text, closed, trouble in zip(keys, replies[: len(keys)], replies[len(keys) :], strict=True):
+            if closed is not None:
+                self._heed(ClosingNotice(text, now_s, float(closed)), now_s)
+            self._compare_trouble(text, now_s, trouble, was_away=was_away)
+        if was_away:
+            log.warning("health: redis is back; breakers and keys are the fleet's again")
+
+    def _compare_breakers(self, tripped: Mapping[bytes, bytes], now_s: float, *, was_away: bool) -> None:
+        """Take over what is tripped in the fleet; what this process found while Redis was away is told to it."""
+        notices = [read_notice(raw) for raw in tripped.values()]
+        told = {notice.subject: notice for notice in notices if isinstance(notice, BreakerNotice)}
+        for subject, known in list(self.local.breakers.items()):
+            if subject in told or self._heard_s.get((BreakerNotice, subject), 0.0) > now_s:
+                continue
+            if was_away and known.is_tripped:
+                self._spawn(self._count(subject, 0, CONSECUTIVE))
+            else:
+                self.local.breakers.pop(subject)
+        for notice in told.values():
+            self._heed(notice, now_s)
+
+    def _compare_trouble(self, text: str, now_s: float, fields: Mapping[bytes, bytes], *, was_away: bool) -> None:
+        key = self._keys[text]
+        mine = self.local.troubles.get(key)
+        if was_away and mine is not None and not fields:
+            self._spawn(self._judge(key, mine.kind))
+        else:
+            self._heed(_trouble(text, now_s, self._prints[key], trouble_of(fields)), now_s)
+
+    async def settled(self) -> None:
+        """Return when everything that was to be told is told."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def aclose(self) -> None:
+        """Say what is still unsaid."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self.report()
+        await self.settled()
+
+    async def _ask(self, subject: str, lease_s: float) -> Pass | Refusal:
+        """What the cache says; the fleet's leave for a probe. Others of this process see the probe as out meanwhile."""
+        verdict = self.local.admit_one(subject, lease_s)
+        if isinstance(verdict, Refusal) or not verdict.is_probe:
+            return verdict
+        asking = self._spawn(self._lease(subject, verdict, lease_s))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(lambda done: self._give_back(subject, done))
+            raise
+
+    async def _lease(self, subject: str, wanted: Pass, lease_s: float) -> Pass | Refusal:
+        try:
+            answer, delay, notice = await self._run(subject, "admit", wanted.probe, repr(lease_s))
+        except RedisAway as error:
+            self._lost(error)
+            return wanted
+        if answer == b"probe":
+            return wanted
+        if answer == b"pass":
+            self.local.breakers.pop(subject, None)
+            return PASS
+        self.hear(notice)
+        self.local.open_until(subject, float(delay))
+        return Refusal("breaker", float(delay))
+
+    def _give_back(self, subject: str, done: "asyncio.Task[Pass | Refusal]") -> None:
+        """Its caller was cancelled while it asked."""
+        if not done.cancelled() and isinstance(verdict := done.result(), Pass):
+            self._excuse(subject, verdict)
+
+    def _excuse(self, subject: str, let_in: Pass) -> None:
+        if not let_in.is_probe:
+            return
+        self.local.excuse_one(subject, let_in)
+        if self.is_shared:
+            self._spawn(self._tell(subject, "excuse", let_in.probe, "0"))
+
+    def _end_probe(self, subject: str, let_in: Pass, failure: FailureKind | None) -> None:
+        """The fleet decides; whoever asks next follows on the same road, so it asks after the fleet has heard."""
+        self.local.excuse_one(subject, let_in)
+        if failure is not None and failure not in COUNTED:
+            self._spawn(self._tell(subject, "excuse", let_in.probe, "1"))
+        else:
+            self._spawn(self._tell(subject, "end", let_in.probe, str(int(failure is not None)), repr(self._chance())))
+
+    async def _count(self, subject: str, successes: int, failures: int) -> None:
+        if not await self._tell(subject, "count", str(successes), str(failures), repr(self._chance())):
+            self.local.count(subject, successes, failures)
+
+    async def _tell(self, subject: str, verb: str, *arguments: str) -> bool:
+        """Whether Redis heard it. A probe's end that it did not hear is made good by the lease's."""
+        try:
+            _, _, notice = await self._run(subject, verb, *arguments)
+        except RedisAway as error:
+            self._lost(error)
+            return False
+        self.hear(notice)
+        return True
+
+    async def _run(self, subject: str, verb: str, *arguments: str) -> Any:
+        keys = (breaker_key(subject), KNOWN, TRIPPED)
+        return await self._scripts.run(self._breaker, keys, verb, subject, CHANNEL, *arguments)
+
+    async def _judge(self, key: KeyName, failure: FailureKind | None) -> None:
+        text, verb = key_text(*key), "clear" if failure is None else "strike"
+        arguments = (verb, text, CHANNEL, self._prints[key], failure or "")
+        try:
+            self.hear(await self._scripts.run(self._trouble, (trouble_key(text),), *arguments))
+        except RedisAway as error:
+            self._lost(error)
+
+    def _heed(self, notice: Notice, now_s: float) -> None:
+        """Take over what is so in the fleet; `now_s` is Redis' time of the telling."""
+        about = (type(notice), notice.subject)
+        if now_s < self._heard_s.get(about, 0.0):
+            return
+        self._heard_s[about] = now_s
+        match notice:
+            case BreakerNotice():
+                self._heed_breaker(notice, notice.until_s - now_s)
+            case ClosingNotice():
+                key = self._keys.get(notice.subject)
+                if key is not None and notice.until_s > now_s:
+                    self.local.close(key, notice.until_s - now_s)
+            case TroubleNotice():
+                self._heed_trouble(notice, now_s)
+
+    def _heed_breaker(self, notice: BreakerNotice, wait_s: float) -> None:
+        known = self.local.breakers.get(notice.subject)
+        if not notice.is_tripped:
+            self.local.breakers.pop(notice.subject, None)
+            return
+        self._successes.pop(notice.subject, None)
+        if wait_s > 0 or known is None or not known.is_tripped:
+            self.local.open_until(notice.subject, max(0.0, wait_s))
+            known = self.local.breakers[notice.subject]
+        self.local.breakers[notice.subject] = msgspec.structs.replace(known, trips=notice.trips)
+
+    def _heed_trouble(self, notice: TroubleNotice, now_s: float) -> None:
+        key = self._keys.get(notice.subject)
+        if key is None or notice.print != self._prints[key]:
+            return
+        if notice.kind is None:
+            self.local.troubles.pop(key, None)
+            return
+        here_s = self._clock() - now_s
+        self.local.troubles[key] = Trouble(
+            notice.kind, notice.print, notice.strikes, notice.since_s + here_s, notice.until_s + here_s
+        )
+
+    def _lost(self, error: RedisAway) -> None:
+        if self.is_shared:
+            log.warning("health: %s; breakers and keys are this worker's own opinion now", error)
+        self.is_shared = False
+        self._successes.clear()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _trouble(text: str, now_s: float, fingerprint: str, known: Trouble | None) -> TroubleNotice:
+    """What Redis keeps of a key's trouble, as if it had been told now."""
+    if known is None:
+        return TroubleNotice(text, now_s, fingerprint, 0, 0.0, 0.0)
+    return TroubleNotice(text, now_s, known.print, known.strikes, known.since_s, known.until_s, known.kind)
