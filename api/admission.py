@@ -12,6 +12,7 @@ from jobs import ids
 from jobs.job import Submission
 from jobs.lanes import TERMS, Lane, urgent_at
 from jobs.policy import Intent, Policy
+from jobs.store.accounts import Key
 from routing.plan import UnknownName, Yard, feasible, plan, policy_for
 
 MOST_REMEMBERED = 1024
@@ -36,7 +37,7 @@ class Admission:
         self._retention_days = retention_days
         self._passed: dict[tuple[object, ...], tuple[int, int]] = {}
 
-    def admit(self, wish: Wish, tenant_id: uuid.UUID, job_id: uuid.UUID, defaults: Defaults) -> Submission:
+    def admit(self, wish: Wish, key: Key, job_id: uuid.UUID, defaults: Defaults) -> Submission:
         """The job to write. Raises Problem: unknown model or policy, deadline out of range, intent infeasible."""
         envelope = wish.envelope
         now = ids.moment_of(job_id)
@@ -48,7 +49,8 @@ class Admission:
             check_deadline(deadline, now, self._retention_days)
         return Submission(
             id=job_id,
-            tenant_id=tenant_id,
+            tenant_id=key.tenant_id,
+            key_id=key.id,
             lane=lane,
             policy=self._judge(wish, envelope.policy or defaults.policy).name,
             request_raw=wish.request.raw,

@@ -16,6 +16,7 @@ from api.problems import Code, Problem
 from jobs.lanes import Lane
 from jobs.signals import CANCEL, ENDED
 from jobs.store import owner, reads
+from jobs.store.owner import Asker
 from jobs.store.reads import ResultRow
 
 router = APIRouter(tags=["batches"])
@@ -99,7 +100,7 @@ async def retry(
     # With no connection in hand: the quota may need one, and holders that wait for a second starve each other.
     await front.quota.take(key, sum(view.counts.get(name, 0) for name in states))
     async with front.database.transaction() as connection:
-        made = await owner.retry_batch(connection, key.tenant_id, wanted, states)
+        made = await owner.retry_batch(connection, Asker(key.tenant_id, key.id), wanted, states)
     if made is None:
         raise Problem(Code.NOTHING_TO_RETRY, f"no job of this batch has ended {' or '.join(states)}", "state")
     front.ring.announce(Lane.BULK)

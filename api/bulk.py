@@ -56,7 +56,7 @@ class Intake:
             return
         try:
             wish = read_wish(line, batch_lines=True)
-            submission = self._front.admission.admit(wish, self._key.tenant_id, uuid7(), self._defaults)
+            submission = self._front.admission.admit(wish, self._key, uuid7(), self._defaults)
         except Problem as problem:
             self.refused += 1
             if len(self.details) < MOST_DETAILS:

@@ -16,6 +16,7 @@ from jobs.lanes import Lane
 from jobs.signals import CANCEL, ENDED
 from jobs.states import State
 from jobs.store import owner, reads
+from jobs.store.owner import Asker
 from jobs.store.reads import Cost, Filter
 
 router = APIRouter(tags=["jobs"])
@@ -111,7 +112,7 @@ async def retry(request: Request, key: Submitter, job_id: str) -> Response:
     await _check_ended(front, key.tenant_id, job_id, wanted, must_have_request=True)
     await front.quota.take(key, 1)
     async with front.database.transaction() as connection:
-        made = await owner.retry_job(connection, key.tenant_id, wanted)
+        made = await owner.retry_job(connection, Asker(key.tenant_id, key.id), wanted)
     if made is None:
         raise Problem(Code.PURGED, "the request of this job was erased; submit it anew", "id")
     front.ring.announce(Lane.STANDARD)

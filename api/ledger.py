@@ -66,7 +66,7 @@ async def list_ledger(
 
 @router.get("/v1/usage")
 async def usage(request: Request, key: Reader, which: Which, group_by: str = "") -> Response:
-    """Calls, tokens, cost and latency, grouped by any of model, provider, deployment, task, day (with commas)."""
+    """Calls, tokens, cost and latency, grouped by any of model, provider, deployment, task, key, day (with commas)."""
     groups = [name for name in group_by.split(",") if name]
     for name in groups:
         if name not in GROUPS:
@@ -79,7 +79,7 @@ async def usage(request: Request, key: Reader, which: Which, group_by: str = "")
 
 
 def _line(row: Any, groups: list[str]) -> show.JsonObject:
-    return {name: getattr(row, name) for name in groups} | {
+    return {name: _group(name, getattr(row, name)) for name in groups} | {
         "calls": row.calls,
         "jobs": row.jobs,
         "accepted": row.accepted,
@@ -91,6 +91,10 @@ def _line(row: Any, groups: list[str]) -> show.JsonObject:
         "latency_p50_ms": row.latency_p50_ms,
         "latency_p95_ms": row.latency_p95_ms,
     }
+
+
+def _group(name: str, value: Any) -> Any:
+    return show.shown("key", value) if name == "key" else value
 
 
 def _in_range(name: str, value: dt.datetime | None) -> dt.datetime | None:

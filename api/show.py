@@ -157,6 +157,7 @@ def ledger_line(row: Any) -> JsonObject:
         "id": ids.show("att", row.id),
         "object": "attempt",
         "job_id": ids.show("job", row.job_id),
+        "key_id": shown("key", row.key_id),
         "deployment": row.deployment,
         "model": row.model,
         "provider": row.provider,

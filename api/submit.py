@@ -40,7 +40,7 @@ async def submit(request: Request, key: Submitter) -> Response:
     once, digest = once_of(request, key, ROUTE), hashlib.sha256(raw).digest()
     if once is not None and (kept := await once.answered(front.database)) is not None:
         return accepted(kept.reply_to(digest), ROUTE)
-    submission = front.admission.admit(await read(raw), key.tenant_id, uuid7(), DEFAULTS)
+    submission = front.admission.admit(await read(raw), key, uuid7(), DEFAULTS)
     if TRACEPARENT.fullmatch(trace := request.headers.get("traceparent", "")):
         submission = msgspec.structs.replace(submission, traceparent=trace)
     await front.quota.take(key, 1)

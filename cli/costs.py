@@ -1,4 +1,4 @@
-"""`tokenyard costs`: what the calls cost, by model, provider, deployment, task or day."""
+"""`tokenyard costs`: what the calls cost, by model, provider, deployment, task, key or day."""
 
 import datetime as dt
 import re
@@ -24,6 +24,7 @@ class Group(StrEnum):
     PROVIDER = "provider"
     DEPLOYMENT = "deployment"
     TASK = "task"
+    KEY = "key"
     DAY = "day"
 
 

@@ -76,6 +76,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = False
     custom_id: str | None = None
     metadata: dict[str, str] | None = None
+    key_id: uuid.UUID | None = None
+    """The API key that submitted it, whose budgets it is charged to."""
     batch_id: uuid.UUID | None = None
     batch_seq: int | None = None
     retry_of: uuid.UUID | None = None

@@ -23,17 +23,18 @@ _SHAPE = re.compile(r"ty_(?P<short>[0-9a-f]{16})_(?P<secret>[0-9A-Za-z_-]{43})")
 FIND = text("""
 select k.id, k.tenant_id, k.secret_sha256, k.scopes, t.max_queued_jobs
 from api_keys k join tenants t on t.id = k.tenant_id
-where k.short_id = :short_id and k.revoked_at is null
+where k.short_id = :short_id and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 """)
 ENSURE_TENANT = text("""
 insert into tenants (id, name) values (:id, :name) on conflict (name) do update set name = excluded.name returning id
 """)
 CREATE_KEY = text("""
-insert into api_keys (id, tenant_id, short_id, secret_sha256, name, scopes)
-values (:id, :tenant_id, :short_id, :secret_sha256, :name, :scopes)
+insert into api_keys (id, tenant_id, short_id, secret_sha256, name, scopes, expires_at)
+values (:id, :tenant_id, :short_id, :secret_sha256, :name, :scopes, :expires_at)
 """)
 LIST = text("""
-select id, short_id, name, scopes, created_at, revoked_at from api_keys where tenant_id = :tenant_id order by id desc
+select id, short_id, name, scopes, created_at, expires_at, revoked_at, coalesce(expires_at <= now(), false) as expired
+from api_keys where tenant_id = :tenant_id order by id desc
 """)
 REVOKE = text("""
 update api_keys set revoked_at = coalesce(revoked_at, now()) where tenant_id = :tenant_id and id = :id returning id
@@ -48,7 +49,7 @@ class Scope(StrEnum):
     READ = "read"
     """Read jobs, results, the ledger and the catalogue."""
     ADMIN = "admin"
-    """Make, list and revoke keys."""
+    """Make, list and revoke keys, set budgets and the tenant's own settings."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -73,7 +74,9 @@ class KeyEntry(msgspec.Struct, frozen=True):
     name: str
     scopes: tuple[str, ...]
     created_at: dt.datetime
+    expires_at: dt.datetime | None
     revoked_at: dt.datetime | None
+    is_expired: bool
 
 
 def hash_secret(secret: str) -> bytes:
@@ -88,7 +91,7 @@ def split(key: str) -> tuple[str, str] | None:
 
 
 async def find_key(connection: AsyncConnection, short_id: str) -> Key | None:
-    """The live key with this short id; None when there is none or it was revoked."""
+    """The live key with this short id; None when there is none, or it was revoked or has expired."""
     row = (await connection.execute(FIND, {"short_id": short_id})).one_or_none()
     if row is None:
         return None
@@ -102,7 +105,11 @@ async def ensure_tenant(connection: AsyncConnection, name: str) -> uuid.UUID:
 
 
 async def create_key(
-    connection: AsyncConnection, tenant_id: uuid.UUID, name: str, scopes: Iterable[Scope]
+    connection: AsyncConnection,
+    tenant_id: uuid.UUID,
+    name: str,
+    scopes: Iterable[Scope],
+    expires_at: dt.datetime | None = None,
 ) -> tuple[uuid.UUID, str]:
     """Make a key; returns (its id, its text). The text is not kept anywhere: this is the only time it is seen."""
     key_id, short_id, secret = uuid7(), secrets.token_hex(SHORT_ID_BYTES), secrets.token_urlsafe(SECRET_BYTES)
@@ -115,6 +122,7 @@ async def create_key(
             "secret_sha256": hash_secret(secret),
             "name": name,
             "scopes": sorted(scope.value for scope in set(scopes)),
+            "expires_at": expires_at,
         },
     )
     return key_id, f"ty_{short_id}_{secret}"
@@ -124,7 +132,17 @@ async def list_keys(connection: AsyncConnection, tenant_id: uuid.UUID) -> list[K
     """All keys of a tenant, newest first, revoked ones too."""
     found = await connection.execute(LIST, {"tenant_id": tenant_id})
     return [
-        KeyEntry(row.id, row.short_id, row.name, tuple(row.scopes), row.created_at, row.revoked_at) for row in found
+        KeyEntry(
+            id=row.id,
+            short_id=row.short_id,
+            name=row.name,
+            scopes=tuple(row.scopes),
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            revoked_at=row.revoked_at,
+            is_expired=row.expired,
+        )
+        for row in found
     ]
 
 

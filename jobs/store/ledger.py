@@ -1,4 +1,4 @@
-"""The ledger as its owner reads it: pages of attempts, and sums of their rows by model, provider, task or day."""
+"""The ledger as its owner reads it: pages of attempts, and sums of their rows by model, provider, task, key or day."""
 
 import datetime as dt
 import uuid
@@ -16,6 +16,7 @@ GROUPS: dict[str, str] = {
     "provider": "a.provider",
     "deployment": "a.deployment",
     "task": "a.task",
+    "key": "a.key_id",
     "day": "to_char(a.opened_at at time zone 'UTC', 'YYYY-MM-DD')",
 }
 """What usage can be grouped by, and the expression of each."""
@@ -33,7 +34,7 @@ _FILTERS = {
 }
 _PAGE = """
 select a.id, a.job_id, a.deployment, a.model, a.provider, a.task, a.tier, a.sandbox, a.opened_at, a.closed_at,
-    a.outcome, a.failure, a.status, a.finish_reason, a.confidence, a.input_tokens, a.output_tokens, a.cost_usd,
+    a.outcome, a.failure, a.status, a.finish_reason, a.confidence, a.key_id, a.input_tokens, a.output_tokens, a.cost_usd,
     a.cost_bound_usd, a.cost_basis, a.price_version, a.first_token_ms, a.total_ms
 from attempts a where a.tenant_id = :tenant_id {filters} order by a.id desc limit :limit
 """

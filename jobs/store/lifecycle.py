@@ -15,6 +15,16 @@ from jobs.job import Job, PastAttempt
 from jobs.lanes import Lane
 from jobs.policy import Intent
 from jobs.states import Outcome
+from jobs.store.charges import (
+    BOOK,
+    IS_CHARGED_TO,
+    LIVE_OPENINGS,
+    OPENING_COLUMNS,
+    SAID_TWICE,
+    SETTLED,
+    WAS,
+    open_within_budgets,
+)
 from jobs.store.rows import Move, Opening, move_rows, opening_rows
 
 # queued -> running, for the ids of a bell. SKIP LOCKED: two bells with one id must not wait for each other.
@@ -44,20 +54,17 @@ select id, job_id, deployment, tier, outcome, failure, confidence, cost_usd, cos
 from attempts where job_id = any(:ids) and outcome is not null order by id
 """)
 
+_IS_BUDGETED = f", exists (select from budgets b where {IS_CHARGED_TO.format(row='j')}) as is_budgeted"
 # An attempt row exists only while the token holds and nobody asked to cancel: the fence stands before the spending.
-# Said twice (the commit was made, its acknowledgement lost) it is written once and answered twice.
-OPEN = text("""
-insert into attempts (id, job_id, tenant_id, token, deployment, model, provider, task, tier, sandbox,
-    cost_bound_usd, price_version)
-select f.id, f.job_id, j.tenant_id, f.token, f.deployment, f.model, f.provider, f.task, f.tier, f.sandbox,
-    f.cost_bound_usd, f.price_version
-from jsonb_to_recordset(cast(:rows as jsonb)) as f(id uuid, job_id uuid, token uuid, deployment text, model text,
-    provider text, task text, tier smallint, sandbox boolean, cost_bound_usd numeric, price_version text)
-join jobs j on j.id = f.job_id and j.token = f.token and j.state = 'running' and j.cancel_requested_at is null
-on conflict (id) do update set token = excluded.token where attempts.token = excluded.token
-    and attempts.outcome is null
-returning id
-""")
+# Those of whoever has a budget are only named: what they reserve must fit first.
+OPEN = text(f"""
+with f as materialized ({LIVE_OPENINGS.format(more=_IS_BUDGETED)}), opened as (
+    insert into attempts ({OPENING_COLUMNS}) select {OPENING_COLUMNS} from f where not is_budgeted
+    {SAID_TWICE}
+    returning id
+)
+select id, false as is_budgeted from opened union all select id, true from f where is_budgeted
+""")  # noqa: S608 -- made of constants of jobs.store.charges
 
 # running -> succeeded | failed | cancelled | expired | queued, and the attempt's bill, in one transaction.
 # The attempt is booked by its own id even when the job has moved on; then an answer is `orphaned`, never `accepted`,
@@ -92,7 +99,7 @@ with f as materialized (
     where f.state is null and j.state = 'running'
 ), mine as (
     select id, token from won union all select id, token from held
-), closed as (
+), {WAS}, closed as (
     update attempts a set
         outcome = case when f.outcome in ('accepted', 'rejected')
                 and (f.job_id, f.token) not in (select id, token from mine)
@@ -100,16 +107,16 @@ with f as materialized (
         closed_at = clock_timestamp(), failure = f.failure, status = f.status, finish_reason = f.finish_reason,
         confidence = f.confidence, input_tokens = f.input_tokens, output_tokens = f.output_tokens,
         cost_usd = f.cost_usd, cost_basis = f.cost_basis, first_token_ms = f.first_token_ms, total_ms = f.total_ms
-    from f where a.id = f.attempt_id and a.id between :first and :last
-        and (a.outcome is null or a.outcome = 'unknown')
-    returning a.id
-), kept as (
+    from f left join was on was.id = f.attempt_id
+    where a.id = f.attempt_id and a.id between :first and :last and (a.outcome is null or a.outcome = 'unknown')
+    returning {SETTLED}
+), {BOOK}, kept as (
     insert into payloads (id, body) select f.attempt_id, decode(f.body, 'base64') from f
     where f.body is not null and (f.job_id, f.token) in (select id, token from mine)
     on conflict do nothing
 )
 select id from mine
-""")  # noqa: S608 -- a constant
+""")  # noqa: S608 -- made of constants of this file and of jobs.store.charges
 
 UNREADABLE = Failure(FailureKind.INTERNAL, "its request is not in the record any more, or can't be read")
 
@@ -132,9 +139,16 @@ async def claim_polled(
 
 
 async def open_attempts(connection: AsyncConnection, openings: list[Opening]) -> set[uuid.UUID]:
-    """Write attempts before their bytes leave; returns the ids written. A missing one has lost its job: do not call."""
-    found = await connection.execute(OPEN, {"rows": opening_rows(openings)})
-    return set(found.scalars())
+    """Write attempts before their bytes leave; returns the ids written.
+
+    Do not call for a missing one: it has lost its job, or a budget has no room for it.
+    """
+    found = (await connection.execute(OPEN, {"rows": opening_rows(openings)})).all()
+    opened = {row.id for row in found if not row.is_budgeted}
+    if len(opened) < len(found):
+        budgeted = {row.id for row in found} - opened
+        opened |= await open_within_budgets(connection, [each for each in openings if each.id in budgeted])
+    return opened
 
 
 async def settle(connection: AsyncConnection, moves: list[Move]) -> set[uuid.UUID]:

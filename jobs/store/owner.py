@@ -41,10 +41,10 @@ RETRY = text("""
 with f as materialized (
     select * from unnest(cast(:olds as uuid[]), cast(:news as uuid[]), cast(:seqs as integer[])) as f(old, new, seq)
 ), again as (
-    insert into jobs (id, tenant_id, batch_id, batch_seq, custom_id, lane, policy, model, task, intent, strict,
-        metadata, retry_of, created_at, deadline_at, urgent_at)
-    select f.new, j.tenant_id, cast(:batch_id as uuid), f.seq, j.custom_id, t.lane, j.policy, j.model, j.task,
-        j.intent, j.strict, j.metadata, j.id, cast(:now as timestamptz), t.deadline_at, t.urgent_at
+    insert into jobs (id, tenant_id, key_id, batch_id, batch_seq, custom_id, lane, policy, model, task, intent,
+        strict, metadata, retry_of, created_at, deadline_at, urgent_at)
+    select f.new, j.tenant_id, cast(:key_id as uuid), cast(:batch_id as uuid), f.seq, j.custom_id, t.lane, j.policy,
+        j.model, j.task, j.intent, j.strict, j.metadata, j.id, cast(:now as timestamptz), t.deadline_at, t.urgent_at
     from f join jobs j on j.id = f.old
     join jsonb_to_recordset(cast(:terms as jsonb)) as t(was text, lane text, deadline_at timestamptz,
         urgent_at timestamptz) on t.was = coalesce(j.home_lane, j.lane)
@@ -67,6 +67,13 @@ delete from payloads where id = any(array(
 ))
 """)
 STANDING = text("select state, purged_at is not null as purged from jobs where id = :id and tenant_id = :tenant_id")
+
+
+class Asker(msgspec.Struct, frozen=True):
+    """Who wants a retry: the tenant whose job it must be, and the key that the new job is charged to."""
+
+    tenant_id: uuid.UUID
+    key_id: uuid.UUID | None = None
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -103,28 +110,29 @@ async def cancel_batch(connection: AsyncConnection, tenant_id: uuid.UUID, batch_
     return _cancelled((await connection.execute(CANCEL_BATCH, names)).all())
 
 
-async def retry_job(connection: AsyncConnection, tenant_id: uuid.UUID, job_id: uuid.UUID) -> uuid.UUID | None:
+async def retry_job(connection: AsyncConnection, asker: Asker, job_id: uuid.UUID) -> uuid.UUID | None:
     """A new job like this terminal one (`retry_of` names it); None when it is not terminal, purged or not there."""
     new = uuid7()
-    written = await _retry(connection, tenant_id, [job_id], [new], None)
+    written = await _retry(connection, asker, [job_id], [new], None)
     return new if written else None
 
 
 async def retry_batch(
-    connection: AsyncConnection, tenant_id: uuid.UUID, batch_id: uuid.UUID, states: Sequence[str]
+    connection: AsyncConnection, asker: Asker, batch_id: uuid.UUID, states: Sequence[str]
 ) -> Batch | None:
     """A new batch with a new job for each of this batch's that ended in one of `states`; None when there is none.
 
     Purged jobs have no request left to send; they count as `skipped`.
     """
-    found = await connection.execute(RETRIABLE, {"batch_id": batch_id, "tenant_id": tenant_id, "states": list(states)})
+    names = {"batch_id": batch_id, "tenant_id": asker.tenant_id, "states": list(states)}
+    found = await connection.execute(RETRIABLE, names)
     rows = found.all()
     olds = [row.id for row in rows if not row.purged]
     if not olds:
         return None
-    new_batch = Batch(id=uuid7(), tenant_id=tenant_id, total=len(olds), skipped=len(rows) - len(olds))
+    new_batch = Batch(id=uuid7(), tenant_id=asker.tenant_id, total=len(olds), skipped=len(rows) - len(olds))
     await insert_batch(connection, new_batch)
-    await _retry(connection, tenant_id, olds, [uuid7() for _ in olds], new_batch.id)
+    await _retry(connection, asker, olds, [uuid7() for _ in olds], new_batch.id)
     return new_batch
 
 
@@ -135,7 +143,7 @@ async def erase(connection: AsyncConnection, tenant_id: uuid.UUID, job_id: uuid.
 
 async def _retry(
     connection: AsyncConnection,
-    tenant_id: uuid.UUID,
+    asker: Asker,
     olds: Sequence[uuid.UUID],
     news: Sequence[uuid.UUID],
     batch_id: uuid.UUID | None,
@@ -148,7 +156,8 @@ async def _retry(
             "news": list(news),
             "seqs": list(range(len(olds))) if batch_id else [None] * len(olds),
             "batch_id": batch_id,
-            "tenant_id": tenant_id,
+            "tenant_id": asker.tenant_id,
+            "key_id": asker.key_id,
             "now": now,
             "terms": msgspec.json.encode(_terms(now)).decode(),
         },

@@ -28,20 +28,20 @@ COPY_PATIENCE = text("set local statement_timeout = '10min'")
 INSERT = text("""
 with f as materialized (
     select f.*, row_number() over (partition by f.tenant_id, f.released order by f.id) as nth
-    from jsonb_to_recordset(cast(:rows as jsonb)) as f(id uuid, tenant_id uuid, batch_id uuid, batch_seq integer,
-        custom_id text, lane text, policy text, model text, task text, intent jsonb, strict boolean, metadata jsonb,
-        retry_of uuid, traceparent text, created_at timestamptz, deadline_at timestamptz, urgent_at timestamptz,
-        released boolean, body text)
+    from jsonb_to_recordset(cast(:rows as jsonb)) as f(id uuid, tenant_id uuid, key_id uuid, batch_id uuid,
+        batch_seq integer, custom_id text, lane text, policy text, model text, task text, intent jsonb, strict boolean,
+        metadata jsonb, retry_of uuid, traceparent text, created_at timestamptz, deadline_at timestamptz,
+        urgent_at timestamptz, released boolean, body text)
 ), waiting as materialized (
     select tenant_id, count(*) as depth from jobs
     where lane = 'interactive' and state = 'queued' and released_at is not null
         and tenant_id in (select tenant_id from f where released)
     group by tenant_id
 ), kept as (
-    insert into jobs (id, tenant_id, batch_id, batch_seq, custom_id, lane, policy, model, task, intent, strict,
-        metadata, retry_of, traceparent, created_at, deadline_at, urgent_at, released_at)
-    select f.id, f.tenant_id, f.batch_id, f.batch_seq, f.custom_id, f.lane, f.policy, f.model, f.task, f.intent,
-        f.strict, f.metadata, f.retry_of, f.traceparent, f.created_at, f.deadline_at, f.urgent_at,
+    insert into jobs (id, tenant_id, key_id, batch_id, batch_seq, custom_id, lane, policy, model, task, intent,
+        strict, metadata, retry_of, traceparent, created_at, deadline_at, urgent_at, released_at)
+    select f.id, f.tenant_id, f.key_id, f.batch_id, f.batch_seq, f.custom_id, f.lane, f.policy, f.model, f.task,
+        f.intent, f.strict, f.metadata, f.retry_of, f.traceparent, f.created_at, f.deadline_at, f.urgent_at,
         case when f.released and f.nth + coalesce(w.depth, 0) <= :most_waiting then now() end
     from f left join waiting w on w.tenant_id = f.tenant_id
     on conflict (id) do nothing
@@ -55,7 +55,7 @@ insert into batches (id, tenant_id, total, skipped, metadata, created_at)
 values (:id, :tenant_id, :total, :skipped, cast(:metadata as jsonb), :created_at)
 """)
 COPY_COLUMNS = (
-    "id, tenant_id, batch_id, batch_seq, custom_id, lane, policy, model, task, intent, strict, metadata,"
+    "id, tenant_id, key_id, batch_id, batch_seq, custom_id, lane, policy, model, task, intent, strict, metadata,"
     " retry_of, traceparent, created_at, deadline_at, urgent_at"
 )
 COPY_JOBS = f"copy jobs ({COPY_COLUMNS}) from stdin"
@@ -152,6 +152,7 @@ def copy_line(submission: Submission) -> bytes:
     fields = (
         str(s.id),
         str(s.tenant_id),
+        str(s.key_id) if s.key_id else _NULL,
         str(s.batch_id) if s.batch_id else _NULL,
         str(s.batch_seq) if s.batch_seq is not None else _NULL,
         _field(s.custom_id),
@@ -198,6 +199,7 @@ def _row(submission: Submission) -> dict[str, Any]:
     return {
         "id": s.id,
         "tenant_id": s.tenant_id,
+        "key_id": s.key_id,
         "batch_id": s.batch_id,
         "batch_seq": s.batch_seq,
         "custom_id": s.custom_id,

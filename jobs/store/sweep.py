@@ -44,18 +44,18 @@ update jobs set released_at = null from lost where jobs.id = lost.id returning j
 # running -> queued (rescue, after the second death in quarantine), or failed when workers died on it too often, or
 # cancelled when its owner asked.
 # The calls it left open become `unknown`: they may have been billed, and their bound stands for the bill.
-RESCUE = text("""
+RESCUE = text(f"""
 with dead as materialized (
     select id, deaths + 1 as deaths, cancel_requested_at is not null as cancelled,
         cancel_requested_at is null and deaths + 1 >= :suspect_deaths and deaths + 1 < :max_deaths as suspect
     from jobs where state = 'running' and lease_until < now()
     order by lease_until limit 500 for update skip locked
-), unknown as (
+), closed as (
     update attempts a set outcome = 'unknown', closed_at = clock_timestamp(),
         cost_basis = case when a.cost_bound_usd is null then 'none' else 'estimate' end
     from dead where a.job_id = dead.id and a.outcome is null
-    returning a.id
-)
+    returning {UNSEEN}
+), {BOOK}
 update jobs j set
     state = case when dead.cancelled then 'cancelled' when dead.deaths >= :max_deaths then 'failed' else 'queued' end,
     lane = case when dead.suspect then 'quarantine' else j.lane end,
@@ -67,17 +67,20 @@ update jobs j set
         'message', format('%s workers died while they ran this job; see docs/guarantees.md', dead.deaths)) end
 from dead where j.id = dead.id
 returning j.id, j.state
-""")
+""")  # noqa: S608 -- made of constants of jobs.store.charges
 
 # An attempt that its worker opened and never closed, though its job has moved on: a defect or a lost race. Rare, so
 # found once an hour, among the calls of the last days that are older than any call may be.
-CLOSE_LEFT_OPEN = text("""
-update attempts a set outcome = 'unknown', closed_at = clock_timestamp(),
-    cost_basis = case when a.cost_bound_usd is null then 'none' else 'estimate' end
-where a.id between :since and :until and a.outcome is null
-    and not exists (select from jobs j where j.id = a.job_id and j.token = a.token and j.state = 'running')
-returning a.id
-""")
+CLOSE_LEFT_OPEN = text(f"""
+with closed as (
+    update attempts a set outcome = 'unknown', closed_at = clock_timestamp(),
+        cost_basis = case when a.cost_bound_usd is null then 'none' else 'estimate' end
+    where a.id between :since and :until and a.outcome is null
+        and not exists (select from jobs j where j.id = a.job_id and j.token = a.token and j.state = 'running')
+    returning a.id, {UNSEEN}
+), {BOOK}
+select id from closed
+""")  # noqa: S608 -- made of constants of jobs.store.charges
 
 EXPIRE = text("""
 with late as materialized (

@@ -26,6 +26,7 @@ api_keys = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("scopes", ARRAY(sa.Text), nullable=False),
     sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("expires_at", _TIME),
     sa.Column("revoked_at", _TIME),
 )
 
@@ -47,6 +48,7 @@ jobs = sa.Table(
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("tenant_id", sa.Uuid, sa.ForeignKey("tenants.id"), nullable=False),
+    sa.Column("key_id", sa.Uuid),
     sa.Column("batch_id", sa.Uuid),
     sa.Column("batch_seq", sa.Integer),
     sa.Column("custom_id", sa.Text),
@@ -113,6 +115,8 @@ attempts = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("job_id", sa.Uuid, nullable=False),
     sa.Column("tenant_id", sa.Uuid, nullable=False),
+    sa.Column("key_id", sa.Uuid),
+    sa.Column("budget_ids", ARRAY(sa.Uuid)),
     sa.Column("token", sa.Uuid, nullable=False),
     sa.Column("deployment", sa.Text, nullable=False),
     sa.Column("model", sa.Text, nullable=False),
@@ -185,4 +189,30 @@ workers = sa.Table(
     sa.Column("loop_lag_s", sa.Float, nullable=False),
     sa.Column("started_at", _TIME, nullable=False, server_default=sa.func.now()),
     sa.Column("seen_at", _TIME, nullable=False, server_default=sa.func.now()),
+)
+
+# Ceilings on spending. `settled_usd` and `reserved_usd` mirror the attempts that name the budget in `budget_ids` and
+# were opened in its present period; they change only in the statements that change those rows (`jobs.store.charges`).
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("tenant_id", sa.Uuid, sa.ForeignKey("tenants.id"), nullable=False),
+    sa.Column("key_id", sa.Uuid, sa.ForeignKey("api_keys.id")),
+    sa.Column("cap_usd", _MONEY, nullable=False),
+    sa.Column("period", sa.Text, nullable=False),
+    sa.Column("alert_percents", ARRAY(sa.SmallInteger), nullable=False),
+    sa.Column("period_start", _TIME, nullable=False),
+    sa.Column("settled_usd", _MONEY, nullable=False, server_default="0"),
+    sa.Column("reserved_usd", _MONEY, nullable=False, server_default="0"),
+    sa.Column("told_percent", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("exhausted_at", _TIME),
+    sa.Column("exhaustion_told_at", _TIME),
+    sa.Column("must_wake", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.CheckConstraint("period in ('total', 'day', 'month')", name="budgets_period_known"),
+    sa.CheckConstraint("cap_usd >= 0", name="budgets_cap_not_negative"),
+    sa.UniqueConstraint(
+        "tenant_id", "key_id", "period", name="budgets_one_a_period", postgresql_nulls_not_distinct=True
+    ),
 )

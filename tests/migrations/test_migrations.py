@@ -63,6 +63,9 @@ def fill(connection: Connection) -> None:
         "jobs.finished_at": None,
         "attempts.outcome": "accepted",
         "attempts.cost_basis": "usage",
+        "attempts.budget_ids": None,
+        "budgets.period": "day",
+        "budgets.alert_percents": [50],
     }
     samples = {"UUID": one, "BYTEA": b"x", "INTEGER": 1, "SMALLINT": 1, "BOOLEAN": True, "TEXT": "x", "JSONB": "{}"}
     samples |= {"TIMESTAMP": "2026-01-01", "NUMERIC": 1, "DOUBLE PRECISION": 1.0, "ARRAY": ["x"]}

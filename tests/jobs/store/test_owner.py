@@ -55,8 +55,8 @@ async def test_a_retry_carries_the_same_request_in_a_lane_that_is_open_to_all(da
     job_id = await given.job(database, tenant_id, lane=Lane.QUARANTINE, task="t")
     await given.succeeded(database, job_id)
     async with database.transaction() as connection:
-        assert await owner.retry_job(connection, other, job_id) is None
-        new_id = await owner.retry_job(connection, tenant_id, job_id)
+        assert await owner.retry_job(connection, owner.Asker(other), job_id) is None
+        new_id = await owner.retry_job(connection, owner.Asker(tenant_id), job_id)
         assert new_id is not None
         await connection.execute(text("update jobs set released_at = now() where id = :id"), {"id": new_id})
         (job,) = await lifecycle.claim_rung(connection, [new_id], lease_s=30)
