@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from jobs.store.rows import Opening, opening_rows
 
 # What an attempt is charged with: its cost; its bound while the cost is unknown; nothing when it never left.
-_CHARGE = "coalesce({row}.cost_usd, case when {outcome} = 'not_sent' then 0 else {row}.cost_bound_usd end, 0)"
+_CHARGE = "coalesce(a.cost_usd, case when a.outcome = 'not_sent' then 0 else a.cost_bound_usd end, 0)"
 
 OPENING_COLUMNS = """id, job_id, tenant_id, key_id, token, deployment, model, provider, task, tier, sandbox,
     cost_bound_usd, price_version"""
@@ -39,7 +39,7 @@ IS_CHARGED_TO = "b.tenant_id = {row}.tenant_id and (b.key_id is null or b.key_id
 # One look at an empty table when nobody has a budget. `closed` must join `was`, so that the lock comes first.
 WAS = f"""
 was as materialized (
-    select a.id, a.budget_ids, a.outcome is null as is_open, {_CHARGE.format(row="a", outcome="a.outcome")} as charge_usd
+    select a.id, a.budget_ids, a.outcome is null as is_open, {_CHARGE} as charge_usd
     from f join attempts a on a.id = f.attempt_id
     where (select exists (select from budgets)) and a.id between :first and :last and a.budget_ids is not null
         and (a.outcome is null or a.outcome = 'unknown')
@@ -48,7 +48,7 @@ was as materialized (
 # What `closed` returns of each attempt that a settle closed: its reservation goes, its charge changes by so much.
 SETTLED = f"""was.budget_ids, a.opened_at,
         case when was.is_open then a.cost_bound_usd else 0 end as released_usd,
-        {_CHARGE.format(row="a", outcome="a.outcome")} - case when was.is_open then 0 else was.charge_usd end as added_usd"""
+        {_CHARGE} - case when was.is_open then 0 else was.charge_usd end as added_usd"""
 # The same of an attempt that becomes `unknown`: it may have been billed, so its bound stands for the bill.
 UNSEEN = "a.budget_ids, a.opened_at, a.cost_bound_usd as released_usd, a.cost_bound_usd as added_usd"
 # CTEs that follow one called `closed`, of attempts that were closed with the columns above.
@@ -65,13 +65,18 @@ owed as materialized (
     ) d where b.id = d.id
 )"""
 
+# Calls in line for a budget, the smallest first, so that one large call does not hold up the others of its flush.
+_LINE = """select t.id, r.left_usd,
+        sum(t.cost_bound_usd) over (partition by t.budget_id order by t.cost_bound_usd, t.id) as taken_usd
+    from ties t join room r on r.id = t.budget_id where not t.is_said"""
 # Openings of those who have a budget: each is written if its bound fits into what is left of every budget that it is
-# charged to, and reserved there. The smallest go first, so that one large call does not hold up the others of its
-# flush. `at` is read after the locks: who has the row later has the later time, so periods only go forward. A row
-# that was written before (its acknowledgement was lost) has an earlier `opened_at`, and is not reserved again.
+# charged to, and reserved there: first the keys' budgets, then, for what those let through, the tenants'.
+# `at` is read after the locks: who has the row later has the later time, so periods only go forward. A row that was
+# written before (its acknowledgement was lost) has an earlier `opened_at`, and is not reserved again.
 OPEN_WITHIN_BUDGETS = text(f"""
 with f as materialized ({LIVE_OPENINGS.format(more="")}), ties as materialized (
-    select f.id, b.id as budget_id, f.cost_bound_usd, exists (select from attempts a where a.id = f.id) as is_said
+    select f.id, b.id as budget_id, b.key_id is not null as is_keys, f.cost_bound_usd,
+        exists (select from attempts a where a.id = f.id) as is_said
     from f join budgets b on {IS_CHARGED_TO.format(row="f")}
 ), held as materialized (
     select id, cap_usd, period, period_start, settled_usd, reserved_usd from budgets
@@ -80,7 +85,7 @@ with f as materialized ({LIVE_OPENINGS.format(more="")}), ties as materialized (
     select greatest(clock_timestamp(), max(period_start)) as at from held
 ), room as materialized (
     select h.id, p.starts as period_start,
-        case when p.starts > h.period_start then h.cap_usd else h.cap_usd - h.settled_usd - h.reserved_usd end as left_usd
+        h.cap_usd - case when p.starts > h.period_start then 0 else h.settled_usd + h.reserved_usd end as left_usd
     from held h cross join moment cross join lateral (
         select case when h.period = 'total' then h.period_start
             else greatest(h.period_start, date_trunc(h.period, moment.at, 'UTC')) end as starts
@@ -88,12 +93,13 @@ with f as materialized ({LIVE_OPENINGS.format(more="")}), ties as materialized (
 ), too_much as materialized (
     select t.id from ties t join room r on r.id = t.budget_id
     where not t.is_said and (t.cost_bound_usd is null or t.cost_bound_usd > r.left_usd)
-), line as materialized (
-    select t.id, r.left_usd,
-        sum(t.cost_bound_usd) over (partition by t.budget_id order by t.cost_bound_usd, t.id) as taken_usd
-    from ties t join room r on r.id = t.budget_id where not t.is_said and t.id not in (select id from too_much)
+), refused_by_key as materialized (
+    select id from ({_LINE} and t.is_keys and t.id not in (select id from too_much)) t where taken_usd > left_usd
+    union all select id from too_much
 ), refused as materialized (
-    select id from too_much union select id from line where taken_usd > left_usd
+    select id from ({_LINE} and not t.is_keys and t.id not in (select id from refused_by_key)) t
+    where taken_usd > left_usd
+    union all select id from refused_by_key
 ), opened as (
     insert into attempts ({OPENING_COLUMNS}, opened_at, budget_ids)
     select {OPENING_COLUMNS}, (select at from moment),

@@ -34,8 +34,8 @@ _FILTERS = {
 }
 _PAGE = """
 select a.id, a.job_id, a.deployment, a.model, a.provider, a.task, a.tier, a.sandbox, a.opened_at, a.closed_at,
-    a.outcome, a.failure, a.status, a.finish_reason, a.confidence, a.key_id, a.input_tokens, a.output_tokens, a.cost_usd,
-    a.cost_bound_usd, a.cost_basis, a.price_version, a.first_token_ms, a.total_ms
+    a.outcome, a.failure, a.status, a.finish_reason, a.confidence, a.key_id, a.input_tokens, a.output_tokens,
+    a.cost_usd, a.cost_bound_usd, a.cost_basis, a.price_version, a.first_token_ms, a.total_ms
 from attempts a where a.tenant_id = :tenant_id {filters} order by a.id desc limit :limit
 """
 # A call that never left costs nothing; every other one without an amount is counted as unknown, not as 0.

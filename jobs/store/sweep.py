@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs import ids
 from jobs.lanes import QUARANTINE_AFTER_DEATHS, Lane
+from jobs.store.charges import BOOK, UNSEEN
 
 # One look at all lanes, so that an idle dispatcher costs one small query a tick.
 LANES = text("""

@@ -10,7 +10,7 @@ from tests import conftest
 
 EMPTY = """
 delete from attempts; delete from payloads; delete from jobs; delete from batches;
-delete from api_keys; delete from idempotency; delete from tenants; drop table if exists numbers
+delete from budgets; delete from api_keys; delete from idempotency; delete from tenants; drop table if exists numbers
 """
 
 

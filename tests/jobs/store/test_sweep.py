@@ -133,7 +133,7 @@ async def test_a_retry_of_a_job_that_died_in_quarantine_begins_in_the_lane_it_ca
     await execute(database, LATE)
     async with database.statement() as connection:
         assert await sweep.rescue(connection, 3) == [(job_id, "failed")]
-        new_id = await owner.retry_job(connection, await given.tenant(database), job_id)
+        new_id = await owner.retry_job(connection, owner.Asker(await given.tenant(database)), job_id)
     assert new_id is not None
     assert await lanes_of(database, new_id) == ("bulk", None, 0)
 
