@@ -79,7 +79,7 @@ async def cancel(request: Request, key: Submitter, batch_id: str) -> Response:
         raise not_found("batch", batch_id)
     for channel, job_ids in ((ENDED, done.ended), (CANCEL, done.told)):
         for start in range(0, len(job_ids), TOLD_AT_ONCE):
-            await front.signals.tell(channel, job_ids[start : start + TOLD_AT_ONCE])
+            front.signals.tell_soon(channel, job_ids[start : start + TOLD_AT_ONCE])
     return show.answer(
         {"id": batch_id, "object": "batch", "cancelled": len(done.ended), "cancel_requested": len(done.told)}
     )

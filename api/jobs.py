@@ -97,9 +97,9 @@ async def cancel(request: Request, key: Submitter, job_id: str) -> Response:
     if now is None:
         raise not_found("job", job_id)
     if done.ended:
-        await front.signals.tell(ENDED, done.ended)
+        front.signals.tell_soon(ENDED, done.ended)
     if done.told:
-        await front.signals.tell(CANCEL, done.told)
+        front.signals.tell_soon(CANCEL, done.told)
     said: Literal["done", "requested", "too_late"] = "done" if done.ended else "requested" if done.told else "too_late"
     return show.answer({"id": job_id, "object": "job", "state": now.state, "cancel": said})
 

@@ -55,10 +55,10 @@ def make_app(redis_url: str) -> Celery:
             "queue_order_strategy": "priority",
             "priority_steps": [0],
             "max_retries": 0,  # kombu would try for six seconds; who rings has a poll behind it, a worker its own loop
-            "socket_timeout": 30,
+            "socket_timeout": 5,  # a worker's main thread may hang so long on a Redis that is frozen, deaf to signals
             "socket_connect_timeout": 1,
             "socket_keepalive": True,
-            "health_check_interval": 25,
+            "health_check_interval": 10,  # a consumer on a half-open connection is rid of it after 1 + 2 * 10 s
         },
     )
     return app

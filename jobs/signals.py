@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
@@ -20,8 +22,10 @@ SILENCE_S = 25.0
 
 
 def connect(url: str) -> "redis.Redis":
-    """A client with short time-outs: nobody waits for a hint."""
-    return redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+    """A client with short time-outs and no second try: nobody waits for a hint."""
+    return redis.Redis.from_url(
+        url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+    )
 
 
 class Signals:
@@ -35,11 +39,18 @@ class Signals:
         self._silence_s = silence_s
         self._client = connect(url)
         self._waiting: dict[uuid.UUID, set[asyncio.Event]] = {}
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def tell(self, channel: str, job_ids: Sequence[uuid.UUID] = ()) -> None:
         """Publish ids (or a bare nudge); a Redis that is away is not an error here."""
         with suppress(RedisError, OSError):
             await self._client.publish(channel, b"".join(job_id.bytes for job_id in job_ids))
+
+    def tell_soon(self, channel: str, job_ids: Sequence[uuid.UUID]) -> None:
+        """The same for who must not wait: a Redis that hangs would hold up a request by a second for each message."""
+        task = asyncio.get_running_loop().create_task(self.tell(channel, job_ids))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     async def hear(self, channel: str, react: Callable[[list[uuid.UUID]], None]) -> None:
         """Call `react` with the ids of every message, for ever; reconnects by itself, cancel it to stop."""
@@ -56,7 +67,11 @@ class Signals:
 
     async def _hear_once(self, channel: str, react: Callable[[bytes], None]) -> None:
         client = redis.Redis.from_url(
-            self._url, socket_timeout=None, socket_connect_timeout=TIMEOUT_S, health_check_interval=0
+            self._url,
+            socket_timeout=None,
+            socket_connect_timeout=TIMEOUT_S,
+            health_check_interval=0,
+            retry=Retry(NoBackoff(), 0),
         )
         try:
             async with client.pubsub() as pubsub:
@@ -97,7 +112,9 @@ class Signals:
                 del self._waiting[job_id]
 
     async def close(self) -> None:
-        """Close the publishing connection."""
+        """Say what is still unsaid, then close the publishing connection."""
+        if self._telling:
+            await asyncio.wait(self._telling)
         await self._client.aclose()
 
 

@@ -40,9 +40,10 @@ def _check(**_: Any) -> None:
 
 
 @worker_shutting_down.connect
-def _drain(**_: Any) -> None:
+def _drain(how: str = "Warm", **_: Any) -> None:
+    """A warm shutdown (SIGTERM) has patience with calls in flight, a cold one (SIGQUIT) gives all back at once."""
     for worker in _running:
-        worker.start_draining()
+        worker.start_draining(None if how == "Warm" else 0.0)
 
 
 @worker_shutdown.connect

@@ -2,9 +2,11 @@
 
 import datetime as dt
 import gc
+import logging
 import os
 import random
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,6 +38,9 @@ from workers.scripts import Scripts
 from workers.shared_health import SharedHealth
 from workers.transport import Transport
 
+log = logging.getLogger(__name__)
+CELERY_GRACE_S = 3.0
+"""Celery's main thread takes a turn each second, unless it waits for a Redis that does not answer."""
 LANES_VARIABLE = "TOKENYARD_LANES"
 NAME_VARIABLE = "TOKENYARD_WORKER"
 UNCOUNTED_WORKERS = 4
@@ -148,6 +153,8 @@ class Worker:
         beats = Beats(settings.database_url, presence_of(settings, lanes))
         self._beater = Beater(beats, self._parts.leases, self._loop, settings.worker, self._parts.share_limits)
         self._beater.start()
+        self._stopping = threading.Lock()
+        self._is_stopped = False
         self._loop.start(self._intake.poll())
         self._loop.start(self._parts.signals.hear(CANCEL, self._cancel))
         for work in self._parts.background:
@@ -160,13 +167,32 @@ class Worker:
         """Carry a bell's jobs; holds the calling thread until they rest."""
         return self._loop.run(self._intake.answer(job_ids))
 
-    def start_draining(self) -> None:
-        """Take nothing new and give back what does not finish in time; returns at once."""
-        self._loop.start(self._intake.drain(self._settings.worker.drain_s))
+    def start_draining(self, patience_s: float | None = None) -> None:
+        """Take nothing new and give back what does not finish in time (`drain_s`); returns at once.
+
+        Celery's own shutdown follows, in the main thread. Where that hangs on a Redis that is frozen, the process
+        ends without it as soon as all jobs have ended or are given back.
+        """
+        self._loop.start(self._drain(self._settings.worker.drain_s if patience_s is None else patience_s))
+
+    async def _drain(self, patience_s: float) -> None:
+        await self._intake.drain(patience_s)
+        force = threading.Timer(CELERY_GRACE_S, self._end_by_force)
+        force.daemon = True
+        force.start()
+
+    def _end_by_force(self) -> None:
+        log.warning("Celery does not let go of Redis; all jobs are at rest, so this process ends without it")
+        self.stop()
+        os._exit(0)
 
     def stop(self) -> None:
-        """End what is left, then the beat and the loop."""
-        self._loop.run(self._intake.drain(0.0))
-        self._beater.stop()
-        self._loop.run(self._parts.close())
-        self._loop.stop()
+        """End what is left, then the beat and the loop. The second who asks finds nothing to do."""
+        with self._stopping:
+            if self._is_stopped:
+                return
+            self._is_stopped = True
+            self._loop.run(self._intake.drain(self._settings.worker.drain_s))
+            self._beater.stop()
+            self._loop.run(self._parts.close())
+            self._loop.stop()

@@ -120,8 +120,10 @@ class Dispatcher:
             return
         try:
             self._ringing = self._ringers.submit(self._ring_all, lane, released, size)
+            ringing = asyncio.wrap_future(self._ringing)
+            ringing.add_done_callback(_heard)
             async with asyncio.timeout(RING_S):
-                await asyncio.shield(asyncio.wrap_future(self._ringing))
+                await asyncio.shield(ringing)
         except (TimeoutError, OperationalError, OSError) as error:
             self._ring_again_at_s = time.monotonic() + 1.0
             log.warning("dispatcher: no bell could be rung (%s); workers poll", type(error).__name__)
@@ -131,6 +133,12 @@ class Dispatcher:
             return  # nobody answers: more bells would only fill Redis, and whoever comes polls
         for start in range(0, len(released), size):
             self._bells.ring(lane, released[start : start + size])
+
+
+def _heard(ringing: "asyncio.Future[None]") -> None:
+    """A ring that fails after its time has been given up already: its error is no news."""
+    if not ringing.cancelled():
+        ringing.exception()
 
 
 async def main() -> None:

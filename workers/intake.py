@@ -24,6 +24,9 @@ from workers.runner import Runner
 log = logging.getLogger(__name__)
 GIVE_BACK_S = 10.0
 """Longest wait for the writes that give jobs back."""
+IDLE_POLLS, BUSY_POLLS = 4, 20
+"""Looks at the rows in each `poll_s` of silence, and when more jobs wait than there was room for."""
+NOTHING = "0 claimed"
 
 
 class Intake:
@@ -38,17 +41,26 @@ class Intake:
         self._worker = parts.settings.worker
         self._heard_at_s = time.monotonic()
         self._room = asyncio.Semaphore(self._worker.calls_in_flight)
-        self._draining = False
+        self._answering = 0
+        self._drained_by_s: float | None = None
         self._alone = asyncio.Lock() if Lane.QUARANTINE in self._lanes else None
+
+    @property
+    def _draining(self) -> bool:
+        return self._drained_by_s is not None
 
     async def answer(self, job_ids: Sequence[uuid.UUID]) -> str:
         """Carry the jobs of a bell that still wait; returns one line for Flower: `9 succeeded, 1 deferred`."""
         self._heard_at_s = time.monotonic()
         failpoints.hit("popped_before_claim")
         if self._draining or not job_ids:
-            return "0 claimed"
+            return NOTHING
         rung = job_ids[:1] if self._alone else job_ids
-        return await self._work(lambda connection: claim_rung(connection, rung, lease_s=self._worker.lease_s))
+        self._answering += 1
+        try:
+            return await self._work(lambda connection: claim_rung(connection, rung, lease_s=self._worker.lease_s))
+        finally:
+            self._answering -= 1
 
     async def _work(self, claim: Callable[[Connection], Awaitable[list[Job]]]) -> str:
         """Claim, and carry until all rest."""
@@ -58,30 +70,46 @@ class Intake:
     async def poll(self) -> None:
         """Claim straight from Postgres when no bell came for `poll_s`: lost pops, an absent Redis cost seconds."""
         carried: set[asyncio.Task[str]] = set()
+        is_busy = False
         while not self._draining:
-            await asyncio.sleep(self._worker.poll_s / 4)
+            await asyncio.sleep(self._worker.poll_s / (BUSY_POLLS if is_busy else IDLE_POLLS))
             try:
-                await self._poll_once(carried)
+                is_busy = await (self._poll_alone() if self._alone else self._poll_once(carried))
             except Exception:  # a border: whatever one poll met, the next one must come
                 log.exception("a poll failed")
 
-    async def _poll_once(self, carried: set[asyncio.Task[str]]) -> None:
-        """Claim until nothing is left or nothing is free; `carried` holds the tasks of what was claimed."""
-        if self._alone:
-            if self._is_silent() and not self._alone.locked():
-                await self._work(functools.partial(self._polled, most=1))
-            return
-        while self._is_silent() and (most := self._free()) > 0:
+    async def _poll_once(self, carried: set[asyncio.Task[str]]) -> bool:
+        """Claim until nothing is left or nothing is free; `carried` holds the tasks of what was claimed.
+
+        True when more may wait than this process had room for: then it looks again as soon as a few have ended.
+        """
+        while self._is_silent():
+            most = self._free()
+            if most <= 0:
+                return True
             jobs = await self._claim(functools.partial(self._polled, most=most))
             if not jobs:
-                return
+                return False
             log.info("poll: claimed %d jobs whose bells did not come", len(jobs))
             task = asyncio.create_task(self._carry(jobs))
             carried.add(task)
             task.add_done_callback(carried.discard)
+        return False
+
+    async def _poll_alone(self) -> bool:
+        """One job, if none is in hand; True when it found one, so that the next follows at once."""
+        if not self._is_silent() or (self._alone and self._alone.locked()):
+            return False
+        return await self._work(functools.partial(self._polled, most=1)) != NOTHING
 
     def _is_silent(self) -> bool:
-        return not self._draining and time.monotonic() - self._heard_at_s >= self._worker.poll_s
+        """No bell came for a while, or none can come: every slot is held by one, though there is room for more calls.
+
+        (Where jobs trickle in, bells are small; many slots' worth of them must not leave a process half idle.)
+        """
+        if self._draining:
+            return False
+        return self._answering >= self._worker.slots or time.monotonic() - self._heard_at_s >= self._worker.poll_s
 
     def _free(self) -> int:
         bell_size = max(TERMS[lane].bell_size for lane in self._lanes)
@@ -110,7 +138,7 @@ class Intake:
     async def _carry(self, jobs: list[Job]) -> str:
         """Run jobs side by side until all rest."""
         if not jobs:
-            return "0 claimed"
+            return NOTHING
         tasks = []
         for job in jobs:
             task = asyncio.create_task(self._carry_one(job, time.monotonic() + job.time_left_s))
@@ -154,8 +182,12 @@ class Intake:
         return "released"
 
     async def drain(self, patience_s: float) -> None:
-        """Take nothing new; let calls finish for `patience_s`, then give the rest back, no attempt burned."""
-        self._draining = True
-        await self._parts.leases.ended(patience_s)
+        """Take nothing new; let calls finish for `patience_s`, then give the rest back, no attempt burned.
+
+        Who asks again waits for the same end: patience counts from the first time.
+        """
+        if self._drained_by_s is None:
+            self._drained_by_s = time.monotonic() + patience_s
+        await self._parts.leases.ended(max(0.0, self._drained_by_s - time.monotonic()))
         self._parts.leases.stop_all(Stop.RELEASED)
         await self._parts.leases.ended(GIVE_BACK_S)

@@ -51,7 +51,6 @@ class Parts:
         self.transport = transport
         self._ended: list[uuid.UUID] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def is_urgent(self, job: Job) -> bool:
         """Whether its rows are written at once instead of waiting for company."""
@@ -65,17 +64,13 @@ class Parts:
 
     def _tell(self) -> None:
         ended, self._ended, self._timer = self._ended, [], None
-        task = asyncio.get_running_loop().create_task(self.signals.tell(ENDED, ended))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.signals.tell_soon(ENDED, ended)
 
     async def close(self) -> None:
         """Say what is still unsaid, then give all connections back."""
         if self._timer is not None:
             self._timer.cancel()
             self._tell()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
         await self.transport.aclose()
         for close in self.closers:
             await close()

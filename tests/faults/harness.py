@@ -165,6 +165,7 @@ class Yard:
 
     def __init__(self, ground: Ground, folder: Path, redis: Redis, *, lease_s: float, worker: str) -> None:
         self.ground = ground
+        self.redis = redis
         self.redis_url = redis.url
         self._folder = folder
         self._running: list[Running] = []

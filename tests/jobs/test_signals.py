@@ -52,6 +52,19 @@ async def test_what_is_told_is_heard_with_its_ids(signals: Signals, server: "red
     await stop(ear)
 
 
+async def test_what_is_told_soon_is_told_before_the_end(redis_url: str, server: "redis.Redis"):
+    heard: asyncio.Queue[list[uuid.UUID]] = asyncio.Queue()
+    listener, teller = Signals(redis_url), Signals(redis_url)
+    ear = asyncio.create_task(listener.hear(CANCEL, heard.put_nowait))
+    await subscribers(server, CANCEL, 1)
+    teller.tell_soon(CANCEL, IDS)
+    await teller.close()
+    async with asyncio.timeout(BOUND_S):
+        assert await heard.get() == IDS
+    await stop(ear)
+    await listener.close()
+
+
 async def test_a_waiter_is_woken_by_its_own_job_only(signals: Signals, server: "redis.Redis"):
     ear = asyncio.create_task(signals.hear_endings())
     await subscribers(server, ENDED, 1)

@@ -162,6 +162,37 @@ async def test_a_defect_of_ours_ends_its_job_and_not_its_neighbours(lab: Lab, in
         assert list(errors) == ["internal"]
 
 
+async def test_a_process_whose_slots_are_all_held_looks_for_more_work_itself(lab: Lab):
+    lab.parts.settings = msgspec.structs.replace(
+        lab.settings, worker=msgspec.structs.replace(lab.settings.worker, slots=1, poll_s=600.0)
+    )
+    held, waits = await waiting(lab, 2, lane=Lane.BULK)
+    await lab.execute("update jobs set released_at = now() - interval '1 h'")
+    lab.script(a=[lab.silence, SURE])
+    intake = Intake(lab.parts, [Lane.BULK])
+    answering = asyncio.create_task(intake.answer([held]))
+    await lab.called(1)
+    assert await intake._poll_once(set()) is False
+
+    async def other_ended() -> bool:
+        return await states(lab) == {held: "running", waits: "succeeded"}
+
+    await until(other_ended, "the other job is carried beside the held one", 10)
+    await intake.drain(0)
+    assert await answering == "1 released"
+    assert intake._answering == 0
+
+
+async def test_who_drains_twice_waits_for_the_same_end(lab: Lab, intake: Intake):
+    (slow,) = await waiting(lab, 1)
+    lab.script(a=[lab.silence])
+    answering = asyncio.create_task(intake.answer([slow]))
+    await lab.called(1)
+    async with asyncio.timeout(10):
+        await asyncio.gather(intake.drain(0.1), intake.drain(600))
+    assert await answering == "1 released"
+
+
 async def test_in_quarantine_one_job_runs_at_a_time_whoever_brought_it(lab: Lab):
     ids = await waiting(lab, 5, lane=Lane.QUARANTINE)
     held = [0]
