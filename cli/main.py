@@ -7,6 +7,7 @@ import typer
 from cli import jobs, keys, starters
 from cli.costs import costs
 from cli.demo import demo
+from cli.models import models
 from cli.results import results
 from cli.status import status
 from cli.submit import follow, submit
@@ -31,7 +32,7 @@ for _command in HERE:
 app.command(rich_help_panel="Jobs")(submit)
 app.command("watch", rich_help_panel="Jobs")(follow)
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Jobs")
-for _command in (results, why, costs):
+for _command in (results, why, costs, models):
     app.command(rich_help_panel="Jobs")(_command)
 app.add_typer(keys.app, name="keys", rich_help_panel="Jobs")
 for _command in STARTERS:
