@@ -7,6 +7,8 @@ import typer
 from cli import jobs, keys, starters
 from cli.costs import costs
 from cli.demo import demo
+from cli.doctor import doctor
+from cli.health import health
 from cli.models import models
 from cli.results import results
 from cli.status import status
@@ -18,13 +20,14 @@ app = typer.Typer(
     name="tokenyard", help="A freight yard for LLM jobs.", no_args_is_help=True, pretty_exceptions_show_locals=False
 )
 
-HERE: tuple[Callable[..., None], ...] = (up, down, status, demo)
+HERE: tuple[Callable[..., None], ...] = (up, down, status, doctor, demo)
 STARTERS: tuple[Callable[..., None], ...] = (
     starters.api,
     starters.worker,
     starters.dispatcher,
     starters.flower,
     starters.migrate,
+    health,
     starters.sandbox,
 )
 for _command in HERE:

@@ -1,16 +1,20 @@
 """The command line and environment of each process of a yard, for the supervisor and for the starters alike."""
 
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.yard import CHECKOUT
+from jobs.configuration import SESSION_PREFIX
 from jobs.lanes import Lane
 
 DRAIN_LIMIT_S = 30.0
 """Longest wait for a stopping worker: it gives its jobs back after 25 s (settings: worker.drain_s)."""
+LONGEST_NAME = 63
+"""Postgres cuts a session's name after so many bytes."""
 SANDBOX_DATA = CHECKOUT / "examples" / "banking77"
 FLOWER_PASSWORD_VARIABLE = "TOKENYARD_FLOWER_PASSWORD"  # noqa: S105 - its name
 SMALL, LARGE = "sandbox/intent-small", "sandbox/intent-large"
@@ -44,7 +48,7 @@ class SandboxProvider:
 def api(host: str, port: int) -> Process:
     """The HTTP front on uvicorn."""
     served = ("--host", host, "--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log")
-    return Process("api", _module("uvicorn", "api.app:create", "--factory", *served))
+    return Process("api", _module("uvicorn", "api.app:create", "--factory", *served), _session("api"))
 
 
 def worker(name: str, lanes: Sequence[str], slots: int) -> Process:
@@ -57,6 +61,7 @@ def worker(name: str, lanes: Sequence[str], slots: int) -> Process:
             "-n", f"{name}@%h", "--without-gossip", "--without-mingle", "-E", "--loglevel", "INFO",
         ),
         {
+            **_session("worker"),
             "CELERY_CUSTOM_WORKER_POOL": "workers.pool:WakingThreadPool",
             "TOKENYARD_LANES": ",".join(lanes),
             "TOKENYARD_WORKER": name,
@@ -67,7 +72,7 @@ def worker(name: str, lanes: Sequence[str], slots: int) -> Process:
 
 def dispatcher() -> Process:
     """Release and sweep; any number may run."""
-    return Process("dispatcher", _module("workers.dispatcher"), stop_stage=1)
+    return Process("dispatcher", _module("workers.dispatcher"), _session("dispatcher"), stop_stage=1)
 
 
 def flower(host: str, port: int, password: str) -> Process:
@@ -110,6 +115,11 @@ def sandbox(provider: SandboxProvider, folder: Path) -> Process:
 def environment(process: Process, yard: Mapping[str, str]) -> dict[str, str]:
     """Everything a process finds in its environment: ours, the yard's addresses, its own."""
     return {**os.environ, "PYTHONUNBUFFERED": "1", **yard, **process.environment}
+
+
+def _session(role: str) -> dict[str, str]:
+    """Names the process's sessions in Postgres, so that pg_stat_activity, `doctor` and `health` know whose they are."""
+    return {"PGAPPNAME": f"{SESSION_PREFIX}{role}@{socket.gethostname()}"[:LONGEST_NAME]}
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:

@@ -80,11 +80,9 @@ def sandbox(
 
 def _become(process: Process, var: Path | None) -> NoReturn:
     """Replace this process. Addresses come from the environment, else from the yard that runs here."""
-    state = Yard(var).running()
-    known = {name: value for name, value in (state.environment if state is not None else {}).items() if value}
-    yard = {name: value for name, value in known.items() if not os.environ.get(name)}
-    configs = os.pathsep.join(str(path.absolute()) for path in config_paths(os.environ | yard))
-    environment = processes.environment(process, yard | ({CONFIG_VARIABLE: configs} if configs else {}))
+    around = Yard(var).surroundings(os.environ)
+    configs = os.pathsep.join(str(path.absolute()) for path in config_paths(around))
+    environment = processes.environment(process, around | ({CONFIG_VARIABLE: configs} if configs else {}))
     if not process.name.startswith("sandbox") and not load(environ=environment).database_url:
         raise YardError(f"set {next(iter(ENVIRONMENT))}, or start a yard here with `tokenyard up`")
     os.chdir(CHECKOUT)

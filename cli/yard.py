@@ -7,7 +7,7 @@ import secrets
 import shutil
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -99,6 +99,12 @@ class Yard:
         """The record if its supervisor lives, else None."""
         state = self.state()
         return state if state is not None and state.supervisor.process() is not None else None
+
+    def surroundings(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """`environ`, and what it leaves open from the yard that runs here: addresses and configuration."""
+        state = self.running()
+        known = state.environment if state is not None else {}
+        return {**environ, **{name: value for name, value in known.items() if value and not environ.get(name)}}
 
     def write(self, state: State) -> None:
         """Replace the record in one step: a reader never sees half of it."""

@@ -10,6 +10,8 @@ from typing import Any
 from jobs.settings import Settings, SettingsError, Table, parse
 
 ENVIRONMENT = {"TOKENYARD_DATABASE_URL": "database_url", "TOKENYARD_REDIS_URL": "redis_url"}
+SESSION_PREFIX = "tokenyard-"
+"""Processes name their sessions in Postgres `tokenyard-ROLE@HOST`, by PGAPPNAME."""
 SHIPPED = files("jobs").joinpath("defaults.toml")
 CONFIG_VARIABLE = "TOKENYARD_CONFIG"
 """Files to read instead of ./tokenyard.toml, separated like PATH; later files win."""
