@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import accounts, batches, bulk, docs, health, jobs, ledger, models, problems, submit
+from api import accounts, batches, bulk, docs, health, jobs, ledger, models, problems, providers, submit
 from api.admission import Admission
 from api.auth import known_query
 from api.front import Front
@@ -19,6 +19,7 @@ from api.quota import Quota
 from api.ring import Ring
 from jobs.broker import Bells, make_app
 from jobs.configuration import load, providers_on
+from jobs.health import HealthReader
 from jobs.job import Submission
 from jobs.settings import Settings
 from jobs.signals import Signals
@@ -32,7 +33,7 @@ from routing.plan import Yard
 POOL_SIZE = 12
 STOP_AGAIN_S = 0.5
 VERSION = "0.1.0"
-ROUTERS = (submit, bulk, jobs, batches, ledger, models, accounts, health, docs)
+ROUTERS = (submit, bulk, jobs, batches, ledger, models, providers, accounts, health, docs)
 logging.getLogger("kombu").setLevel(logging.ERROR)
 
 
@@ -76,6 +77,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             await stop(background)
             front.ring.close()
             await front.signals.close()
+            await front.health.aclose()
             await front.database.close()
 
     return opened
@@ -101,6 +103,7 @@ def build(settings: Settings) -> Front:
         settings=settings,
         database=database,
         signals=signals,
+        health=HealthReader(settings.redis_url),
         ring=Ring(Bells(make_app(settings.redis_url)), signals),
         submissions=submissions,
         keys=Keyring(database),

@@ -1,9 +1,10 @@
-"""What the documentation says of the routes whose bodies we read ourselves: schemas and examples."""
+"""What the documentation says of the routes whose bodies we read or write ourselves: schemas and examples."""
 
 from typing import Any
 
 import msgspec
 
+from api.provider_shapes import ProviderList
 from api.schemas import BatchLine, Envelope
 
 REF = "#/components/schemas/{name}"
@@ -21,7 +22,9 @@ _IDEMPOTENCY = {
     "schema": {"type": "string", "maxLength": 255},
     "description": "Sent again within 24 h with the same body, the request is not done again and gets the same answer.",
 }
-(_ENVELOPE_REF, _LINE_REF), COMPONENTS = msgspec.json.schema_components([Envelope, BatchLine], ref_template=REF)
+(_ENVELOPE_REF, _LINE_REF, _PROVIDERS_REF), COMPONENTS = msgspec.json.schema_components(
+    [Envelope, BatchLine, ProviderList], ref_template=REF
+)
 
 SUBMIT: dict[str, Any] = {
     "parameters": [_IDEMPOTENCY],
@@ -37,4 +40,7 @@ BULK: dict[str, Any] = {
         "description": "One JSON object per line: jobs as POST /v1/jobs takes them, or lines of an OpenAI batch file.",
         "content": {"application/x-ndjson": {"schema": {"anyOf": [_ENVELOPE_REF, _LINE_REF]}, "example": EXAMPLE}},
     },
+}
+PROVIDERS: dict[str, Any] = {
+    "responses": {"200": {"description": "As it is now.", "content": {"application/json": {"schema": _PROVIDERS_REF}}}}
 }

@@ -10,6 +10,7 @@ from api.admission import Admission
 from api.keys import Keyring
 from api.quota import Quota
 from api.ring import Ring
+from jobs.health import HealthReader
 from jobs.job import Submission
 from jobs.policy import Policy
 from jobs.settings import Settings
@@ -25,6 +26,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     settings: Settings
     database: Database
     signals: Signals
+    health: HealthReader
     ring: Ring
     submissions: Flush[Submission, uuid.UUID]
     keys: Keyring

@@ -10,6 +10,7 @@ from cli.demo import demo
 from cli.doctor import doctor
 from cli.health import health
 from cli.models import models
+from cli.providers import providers
 from cli.results import results
 from cli.status import status
 from cli.submit import follow, submit
@@ -35,7 +36,7 @@ for _command in HERE:
 app.command(rich_help_panel="Jobs")(submit)
 app.command("watch", rich_help_panel="Jobs")(follow)
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Jobs")
-for _command in (results, why, costs, models):
+for _command in (results, why, costs, models, providers):
     app.command(rich_help_panel="Jobs")(_command)
 app.add_typer(keys.app, name="keys", rich_help_panel="Jobs")
 for _command in STARTERS:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jobs.settings import Settings, SettingsError, Table, parse
+from jobs.settings import ProviderKey, Settings, SettingsError, Table, parse
 
 ENVIRONMENT = {"TOKENYARD_DATABASE_URL": "database_url", "TOKENYARD_REDIS_URL": "redis_url"}
 SESSION_PREFIX = "tokenyard-"
@@ -49,10 +49,13 @@ def providers_on(settings: Settings, environ: Mapping[str, str] | None = None) -
     """Providers that can be asked: those with a key in the environment, and those that want none."""
     environment = os.environ if environ is None else environ
     return frozenset(
-        name
-        for name, provider in settings.providers.items()
-        if any(key.env is None or environment.get(key.env) for key in provider.keys)
+        name for name, provider in settings.providers.items() if any(is_set(key, environment) for key in provider.keys)
     )
+
+
+def is_set(key: ProviderKey, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a key can be used: its variable holds something, or the provider wants none."""
+    return key.env is None or bool((os.environ if environ is None else environ).get(key.env))
 
 
 def secret(variable: str | None) -> str | None:

@@ -184,10 +184,11 @@ def _keys(providers: Mapping[str, Provider]) -> Iterable[tuple[str, int, KeyLimi
 
 def _subjects(providers: Mapping[str, Provider], known: Iterable[str]) -> dict[str, tuple[str, Kind]]:
     """Subject -> (name, kind) of every provider, then of their deployments that were called lately."""
+    ends = tuple(f"@{name}" for name in providers)
     chosen: dict[str, tuple[str, Kind]] = {subject_of("provider", name): (name, "provider") for name in providers}
     for subject in sorted(known):
         kind, name = subject_name(subject)
-        if kind == "deployment" and name.rpartition("@")[2] in providers:
+        if kind == "deployment" and name.endswith(ends):
             chosen[subject] = (name, "deployment")
     return chosen
 
@@ -221,7 +222,7 @@ def _key_view(key: tuple[str, int, KeyLimits], replies: list[Any], now_s: float)
         troubled_s=max(0.0, now_s - known.since_s) if known else None,
         requests_used_share=_share(level.requests, allowance.requests),
         tokens_used_share=_share(level.tokens, allowance.tokens),
-        in_flight=None if allowance.concurrency is None else sum(end_s > now_s for _, end_s in slots),
+        in_flight=None if allowance.concurrency is None else sum(float(end_s) > now_s for end_s in slots[1::2]),
     )
 
 

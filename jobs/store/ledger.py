@@ -3,6 +3,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -51,6 +52,21 @@ select {columns} count(*) as calls, count(distinct a.job_id) as jobs,
 from attempts a where a.tenant_id = :tenant_id {filters} {group_by} {order_by} limit 10000
 """
 
+MOST_LATELY = 50_000
+"""Of a tenant that calls more in the time asked for, only the newest calls are looked at: a page must stay cheap."""
+_LATELY = text("""
+with lately as materialized (
+    select id, provider, outcome, cost_usd, total_ms from attempts
+    where tenant_id = :tenant_id and id >= :since order by id desc limit :most
+)
+select provider, count(*) as calls, count(*) filter (where outcome = 'failed') as failures, sum(cost_usd) as cost_usd,
+    count(*) filter (where cost_usd is null and outcome is distinct from 'not_sent') as unknown_cost,
+    percentile_cont(0.5) within group (order by total_ms) as latency_p50_ms,
+    percentile_cont(0.95) within group (order by total_ms) as latency_p95_ms,
+    (select min(id::text) from lately) as first_id, (select count(*) from lately) as looked_at
+from lately group by provider
+""")
+
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which attempts are meant; None does not narrow. Times are those of the attempts' ids: when they were opened."""
@@ -64,6 +80,25 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     task: str | None = None
     after: uuid.UUID | None = None
+
+
+class ProviderLately(msgspec.Struct, frozen=True):
+    """A tenant's calls to one provider: an amount is None where none is known, a latency where no call has one."""
+
+    provider: str
+    calls: int
+    failures: int
+    cost_usd: Decimal | None
+    unknown_cost: int
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+
+
+class Lately(msgspec.Struct, frozen=True):
+    """What was looked at: every provider that was called, since then."""
+
+    since: dt.datetime
+    rows: tuple[ProviderLately, ...]
 
 
 async def page(connection: AsyncConnection, tenant_id: uuid.UUID, where: Filter, limit: int) -> Sequence[Row[Any]]:
@@ -86,6 +121,18 @@ async def usage(
     order = "order by cost_usd desc nulls last, calls desc" if group_by else ""
     statement = text(_USAGE.format(columns=columns, filters=filters, group_by=grouping, order_by=order))
     return (await connection.execute(statement, values | {"tenant_id": tenant_id})).all()
+
+
+async def lately(
+    connection: AsyncConnection, tenant_id: uuid.UUID, since: dt.datetime, most: int = MOST_LATELY
+) -> Lately:
+    """A tenant's calls by provider since a moment, at the most its `most` newest."""
+    values = {"tenant_id": tenant_id, "since": ids.floor_uuid(since), "most": most}
+    found = (await connection.execute(_LATELY, values)).all()
+    if found and found[0].looked_at == most:
+        since = ids.moment_of(uuid.UUID(found[0].first_id))
+    names = ProviderLately.__struct_fields__
+    return Lately(since, tuple(ProviderLately(*(getattr(row, name) for name in names)) for row in found))
 
 
 def _narrow(where: Filter) -> tuple[str, dict[str, Any]]:
