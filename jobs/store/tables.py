@@ -107,6 +107,14 @@ sa.Index("jobs_leased", jobs.c.lease_until, postgresql_where=sa.text("state = 'r
 sa.Index("jobs_deadline", jobs.c.deadline_at, postgresql_where=sa.text("state = 'queued'"))
 sa.Index("jobs_of_batch", jobs.c.batch_id, jobs.c.batch_seq, postgresql_where=sa.text("batch_id is not null"))
 sa.Index("jobs_of_tenant", jobs.c.tenant_id, jobs.c.id)
+# Ended rows by when: throughput of the last hour and the newest failures, however many ended before.
+sa.Index(
+    "jobs_ended",
+    jobs.c.tenant_id,
+    jobs.c.state,
+    jobs.c.finished_at,
+    postgresql_where=sa.text("finished_at is not null"),
+)
 
 # Partitioned by month on the id itself: a UUIDv7 begins with its time, so the key is unique and prunes.
 attempts = sa.Table(
