@@ -15,6 +15,8 @@ from api.admission import Admission
 from api.auth import known_query
 from api.front import Front
 from api.keys import Keyring
+from api.page import routes as page
+from api.page.watch import Watch
 from api.quota import Quota
 from api.ring import Ring
 from jobs.broker import Bells, make_app
@@ -33,7 +35,7 @@ from routing.plan import Yard
 POOL_SIZE = 12
 STOP_AGAIN_S = 0.5
 VERSION = "0.1.0"
-ROUTERS = (submit, bulk, jobs, batches, ledger, models, providers, accounts, health, docs)
+ROUTERS = (submit, bulk, jobs, batches, ledger, models, providers, accounts, health, docs, page)
 logging.getLogger("kombu").setLevel(logging.ERROR)
 
 
@@ -76,6 +78,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
         finally:
             await stop(background)
             front.ring.close()
+            await front.watch.close()
             await front.signals.close()
             await front.health.aclose()
             await front.database.close()
@@ -111,6 +114,7 @@ def build(settings: Settings) -> Front:
         admission=Admission(yard, settings.policies, settings.retention.days),
         yard=yard,
         policies=settings.policies,
+        watch=Watch(database, settings.policies, yard),
         migration_head=head(),
     )
 

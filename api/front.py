@@ -8,6 +8,7 @@ from fastapi import Request
 
 from api.admission import Admission
 from api.keys import Keyring
+from api.page.watch import Watch
 from api.quota import Quota
 from api.ring import Ring
 from jobs.health import HealthReader
@@ -34,6 +35,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     admission: Admission
     yard: Yard
     policies: Mapping[str, Policy]
+    watch: Watch
     migration_head: str
 
 

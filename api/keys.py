@@ -24,14 +24,15 @@ class Keyring:
         if not text or scheme.lower() != "bearer":
             raise Problem(Code.MISSING_KEY, "send your API key as Authorization: Bearer ty_...", headers=_CHALLENGE)
         parts = split(text.strip())
-        key = await self._find(parts[0]) if parts else None
+        key = await self.find(parts[0]) if parts else None
         if parts is None or key is None or not key.opens_for(parts[1]):
             raise Problem(Code.INVALID_KEY, "this API key is unknown or revoked", headers=_CHALLENGE)
         if scope not in key.scopes:
             raise Problem(Code.MISSING_SCOPE, f"this API key lacks the scope {scope.value!r}")
         return key
 
-    async def _find(self, short_id: str) -> Key | None:
+    async def find(self, short_id: str) -> Key | None:
+        """The live key with this short id, as of 5 s ago at most. Raises StoreUnavailable."""
         now = time.monotonic()
         seen = self._seen.get(short_id)
         if seen is not None and seen[0] > now:

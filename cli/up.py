@@ -159,6 +159,7 @@ def _welcome(yard: Yard, state: State) -> None:
     command = "tokenyard" if yard.var == Path("var").absolute() else f"TOKENYARD_VAR={yard.var} tokenyard"
     lines = {
         "API": f"{state.api_url}/v1   (documentation: {state.api_url}/docs)",
+        "Page": f"{state.api_url}/   (sign in with the key)",
         "Key": str(yard.key_path),
         "Flower": f"{state.flower_url}   (user tokenyard, password in {yard.flower_password_path}; it only shows)",
         "Logs": str(yard.log),

@@ -98,7 +98,7 @@ async def test_a_key_made_over_http_works_and_a_revoked_one_stops(caller: Caller
 async def test_unknown_routes_methods_and_ids_get_the_one_error_shape(caller: Caller):
     for method, path, status, code in (
         ("GET", "/v1/job", 404, "unknown_route"),
-        ("GET", "/", 404, "unknown_route"),
+        ("GET", "/v1", 404, "unknown_route"),
         ("PUT", "/v1/jobs", 405, "method_not_allowed"),
         ("GET", "/v1/jobs/17", 404, "not_found"),
         ("GET", "/v1/jobs/job_%00", 404, "not_found"),

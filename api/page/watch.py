@@ -1,0 +1,115 @@
+"""What the page shows, read and drawn for all viewers of a tenant together: ten open tabs cost as much as one."""
+
+import asyncio
+import datetime as dt
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from api.page import view
+from api.page.part import Part
+from api.page.snapshot import Snapshot
+from api.page.spending import Spending
+from jobs.policy import Policy
+from jobs.store import fleet, overview
+from jobs.store.session import Connection, Database, StoreUnavailable
+from routing.plan import Yard
+
+FRESH_S = 2.0
+"""Nothing is read or drawn twice within this time, however many look."""
+WAIT_S = 15.0
+"""Longest wait for a drawing: Postgres is as good as away then."""
+MOST_READINGS = 2
+"""Connections of the process that the page uses at once; the others are for those who submit."""
+MOST_TENANTS = 500
+T = TypeVar("T")
+
+
+class Watch:
+    """What every tenant that is looked at sees; one for each API process."""
+
+    def __init__(self, database: Database, policies: Mapping[str, Policy], yard: Yard) -> None:
+        self._database = database
+        self._policies = policies
+        self._yard = yard
+        self._turns = asyncio.Semaphore(MOST_READINGS)
+        self._boards: dict[uuid.UUID, Board] = {}
+
+    async def look(self, tenant_id: uuid.UUID) -> str:
+        """The inside of the tenant's page, at most FRESH_S old where reading it is cheap. Raises StoreUnavailable."""
+        if tenant_id not in self._boards:
+            if len(self._boards) >= MOST_TENANTS:
+                await self.close()
+            self._boards[tenant_id] = Board(tenant_id, self.ask, self.draw)
+        drawn = await self._boards[tenant_id].page.get(WAIT_S)
+        if drawn is None:
+            raise StoreUnavailable("the record took too long to answer")
+        return drawn
+
+    async def close(self) -> None:
+        """Give up what is being read, and forget it all."""
+        boards, self._boards = list(self._boards.values()), {}
+        for board in boards:
+            await board.close()
+
+    async def ask(self, question: Callable[[Connection], Awaitable[Any]]) -> Any:
+        """Ask the record something, in turn. Raises StoreUnavailable."""
+        async with self._turns, self._database.statement() as connection:
+            return await question(connection)
+
+    def draw(self, seen: Snapshot) -> str:
+        """A snapshot as HTML."""
+        return view.draw(seen, self._policies, self._yard)
+
+
+class Board:
+    """The readings of one tenant, each at its own pace: what is dear to read is read less often."""
+
+    def __init__(
+        self,
+        tenant_id: uuid.UUID,
+        ask: Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]],
+        draw: Callable[[Snapshot], str],
+    ) -> None:
+        self._tenant_id = tenant_id
+        self._ask = ask
+        self._draw = draw
+        self._now = dt.datetime.now(dt.UTC)
+        self.page: Part[str] = Part(self._make, fresh_s=FRESH_S, rest=0)  # what it waits for rests by itself
+        self._parts: dict[str, Part[Sequence[Any]]] = {
+            "lanes": self._part(overview.lanes),
+            "workers": self._part(lambda connection, _: fleet.live(connection)),
+            "ended": self._part(overview.ended_by_minute, timed=True),
+            "latencies": self._part(overview.latencies, timed=True),
+            "failures": self._part(overview.newest_failures),
+            "spent": self._part(Spending().read, timed=True),
+        }
+
+    async def close(self) -> None:
+        """Give up what is being read."""
+        await self.page.close()
+        for part in self._parts.values():
+            await part.close()
+
+    def _part(self, question: Callable[..., Awaitable[Sequence[Any]]], *, timed: bool = False) -> Part[Sequence[Any]]:
+        """A question about this tenant; a timed one is also told the database's clock."""
+
+        async def read() -> Sequence[Any]:
+            more = (self._now,) if timed else ()
+            found: Sequence[Any] = await self._ask(lambda connection: question(connection, self._tenant_id, *more))
+            return found
+
+        return Part(read)
+
+    async def _make(self) -> str:
+        pulse = await self._ask(lambda connection: overview.pulse(connection, self._tenant_id))
+        self._now = pulse.now
+        found = await asyncio.gather(*(self._unless_too_long(part) for part in self._parts.values()))
+        return self._draw(Snapshot(pulse=pulse, **dict(zip(self._parts, found, strict=True))))
+
+    async def _unless_too_long(self, part: Part[Sequence[Any]]) -> Sequence[Any] | None:
+        """A reading that Postgres broke off is missing from the page; the pulse has said that Postgres is there."""
+        try:
+            return await part.get()
+        except StoreUnavailable:
+            return None
