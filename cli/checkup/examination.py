@@ -1,15 +1,17 @@
 """Looks at everything once: one finding of every check, whatever is up or down."""
 
+import asyncio
 import datetime as dt
 import os
 
-from cli.checkup import bells, machine, record, server
+from cli.checkup import bells, gates, machine, record, server
 from cli.checkup import settings as configured
 from cli.checkup.finding import CHECKS, Finding, fail, skipped
 from cli.client import URL_VARIABLE
 from cli.yard import CHECKOUT, Yard
 from jobs import redis_vitals
 from jobs.configuration import load
+from jobs.health import Health, HealthReader
 from jobs.settings import Settings, SettingsError
 from jobs.store import vitals
 from jobs.store.session import StoreUnavailable
@@ -58,15 +60,26 @@ def _postgres(settings: Settings) -> list[Finding]:
 
 
 def _redis(settings: Settings) -> list[Finding]:
+    """Redis, and what the gates keep in it."""
+    rest = (*bells.CHECKS[1:], *gates.CHECKS)
     if not settings.redis_url:
         says = "no Redis is named, and no yard runs here"
         remedy = "tokenyard up, or set TOKENYARD_REDIS_URL"
-        return [fail("redis", says, remedy), *skipped(bells.CHECKS[1:], says)]
+        return [fail("redis", says, remedy), *skipped(rest, says)]
     try:
-        return bells.judge(redis_vitals.look(settings.redis_url))
+        found = bells.judge(redis_vitals.look(settings.redis_url))
     except redis_vitals.RedisAway as error:
         remedy = "start it, or correct TOKENYARD_REDIS_URL; meanwhile jobs are found by a poll every 2 s"
-        return [fail("redis", f"does not answer: {error}", remedy), *skipped(bells.CHECKS[1:], "Redis does not answer")]
+        return [fail("redis", f"does not answer: {error}", remedy), *skipped(rest, "Redis does not answer")]
+    return [*found, *gates.judge(asyncio.run(_health(settings)))]
+
+
+async def _health(settings: Settings) -> Health:
+    reader = HealthReader(settings.redis_url)
+    try:
+        return await reader.read(settings.providers)
+    finally:
+        await reader.aclose()
 
 
 def _ordered(findings: list[Finding]) -> list[Finding]:

@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from cli.checkup import bells, machine, record, server, settings
+from cli.checkup import bells, gates, machine, record, server, settings
 from cli.checkup.finding import Finding, Level
+from jobs.failures import FailureKind
+from jobs.health import BreakerView, Health, KeyView
 from jobs.redis_vitals import RedisVitals
-from jobs.settings import Provider, ProviderKey, parse
+from jobs.settings import KeyLimits, Provider, ProviderKey, parse
 from jobs.store.fleet import LiveWorker
 from jobs.store.reads import OpenJobs
 from jobs.store.vitals import Record, Server, Session
@@ -140,6 +142,30 @@ def test_a_dispatcher_must_be_there_and_at_work(sessions: tuple[Session, ...]):
 )
 def test_redis_is_judged(change: dict[str, Any], found: dict[str, Level]):
     assert levels(bells.judge(msgspec.structs.replace(REDIS, **change))) == found
+
+
+HEALTHY = Health(
+    (BreakerView(name="lab", kind="provider", state="closed"),),
+    (KeyView(provider="lab", key_index=0, limits=KeyLimits()),),
+    is_known=True,
+)
+OPEN = BreakerView(name="lab", kind="provider", state="open", opens_in_s=3.0, tripped_s=2.0, trips=1)
+REFUSED = KeyView(provider="lab", key_index=0, limits=KeyLimits(), trouble=FailureKind.BAD_KEY)
+PAUSED = KeyView(provider="lab", key_index=0, limits=KeyLimits(), closed_s=20.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({}, {}),
+        ({"breakers": (OPEN,)}, {"breakers": Level.WARN}),
+        ({"keys": (REFUSED,)}, {"provider-keys": Level.FAIL}),
+        ({"keys": (PAUSED,)}, {"provider-keys": Level.WARN}),
+        ({"is_known": False}, {"breakers": Level.SKIPPED, "provider-keys": Level.SKIPPED}),
+    ],
+)
+def test_the_gates_are_judged(change: dict[str, Any], found: dict[str, Level]):
+    assert levels(gates.judge(msgspec.structs.replace(HEALTHY, **change))) == found
 
 
 CATALOG = Catalog.of([Model(id="m/s")], [Deployment(model="m/s", provider="lab", upstream="s")])
