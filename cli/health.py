@@ -21,6 +21,7 @@ class What(StrEnum):
     API = "api"
     WORKER = "worker"
     DISPATCHER = "dispatcher"
+    WEBHOOKS = "webhooks"
     FLOWER = "flower"
 
 

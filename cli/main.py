@@ -28,6 +28,7 @@ STARTERS: tuple[Callable[..., None], ...] = (
     starters.dispatcher,
     starters.flower,
     starters.migrate,
+    starters.bootstrap_key,
     health,
     starters.sandbox,
 )

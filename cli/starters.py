@@ -68,6 +68,12 @@ def migrate(var: Var = None) -> None:
         _become(processes.migrate(), var)
 
 
+def bootstrap_key(var: Var = None) -> None:
+    """Print a fresh admin key of the tenant `default`: the first key of a database."""
+    with plain_errors():
+        _become(processes.bootstrap_key(), var)
+
+
 def sandbox(
     name: str = "sandbox-east", model: str = processes.SMALL, port: int = 0, latency_ms: int = 150, var: Var = None
 ) -> None:
