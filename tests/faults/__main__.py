@@ -13,7 +13,7 @@ import psycopg
 
 from cli.embedded import Postgres
 from migrations.run import upgrade
-from tests.faults import f01, f02, f03, f05, f09
+from tests.faults import f01, f02, f03, f05, f07, f08, f09
 from tests.faults.harness import Ground, Vain, provider
 
 LATENCY_MS = 300
@@ -41,6 +41,19 @@ async def _f05(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not any(case.faults for case in cases)
 
 
+async def _f07(ground: Ground, chosen: argparse.Namespace) -> bool:
+    async with f07.stage(ground, LEASE_S) as stage:
+        cases = await f07.run(stage, 4 * chosen.jobs, _say, limit_s=LIMIT_S)
+    return not any(case.faults for case in cases)
+
+
+async def _f08(ground: Ground, chosen: argparse.Namespace) -> bool:
+    async with f07.stage(ground, LEASE_S) as stage:
+        freeze_s = 90.0 * min(1.0, chosen.scale)
+        cases = await f08.run(stage, chosen.jobs // 2, _say, freeze_s=freeze_s, limit_s=LIMIT_S, has_time=True)
+    return not any(case.faults for case in cases)
+
+
 async def _f09(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f09.run(ground, chosen.jobs, _say, bells=max(1, chosen.jobs // 8), limit_s=LIMIT_S)).faults
 
@@ -50,6 +63,8 @@ TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F02": _f02,
     "F03": _f03,
     "F05": _f05,
+    "F07": _f07,
+    "F08": _f08,
     "F09": _f09,
 }
 

@@ -48,6 +48,7 @@ reissue_s = 4.0
 dialect = "openai"
 base_url = "{{url}}/v1"
 is_sandbox = true
+{{provider}}
 [[models]]
 id = "{SMALL}"
 context_tokens = 32_768
@@ -163,7 +164,7 @@ def provider(folder: Path, latency_ms: int) -> Iterator[tuple[str, Path]]:
 class Yard:
     """A yard: a database and a Redis of its own, an API, a dispatcher, and the workers that a test starts."""
 
-    def __init__(self, ground: Ground, folder: Path, redis: Redis, *, lease_s: float, worker: str) -> None:
+    def __init__(self, ground: Ground, folder: Path, redis: Redis, settings: Mapping[str, object]) -> None:
         self.ground = ground
         self.redis = redis
         self.redis_url = redis.url
@@ -173,8 +174,7 @@ class Yard:
         self._name = name
         self.database_url = ground.postgres_url.replace("@/tokenyard?", f"@/{name}?")
         config = folder / "tokenyard.toml"
-        settings = SETTINGS.format(lease_s=lease_s, beat_s=lease_s / 4, worker=worker, url=ground.provider_url)
-        config.write_text(settings)
+        config.write_text(SETTINGS.format(url=ground.provider_url, **settings))
         self._addresses = {
             "TOKENYARD_DATABASE_URL": self.database_url,
             "TOKENYARD_REDIS_URL": self.redis_url,
@@ -187,15 +187,18 @@ class Yard:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, ground: Ground, *, lease_s: float = 2.0, worker: str = "") -> AsyncIterator["Yard"]:
+    async def opened(
+        cls, ground: Ground, *, lease_s: float = 2.0, worker: str = "", provider: str = ""
+    ) -> AsyncIterator["Yard"]:
         """A fresh yard without processes; at the end all its processes are killed and its servers gone.
 
-        `worker` adds lines to the settings' section of that name.
+        `worker` and `provider` add lines to those sections of the settings.
         """
         folder = Path(tempfile.mkdtemp(prefix="fault-"))
         redis = Redis(folder / "redis", from_wheel=True)
         redis.start()
-        yard = cls(ground, folder, redis, lease_s=lease_s, worker=worker)
+        settings = {"lease_s": lease_s, "beat_s": lease_s / 4, "worker": worker, "provider": provider}
+        yard = cls(ground, folder, redis, settings)
         yard._administer("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", yard._name, ground.template)
         try:
             async with await psycopg.AsyncConnection.connect(yard.database_url, autocommit=True) as connection:
@@ -220,6 +223,10 @@ class Yard:
             made.argv, env=environment(made, self._addresses), cwd=CHECKOUT, capture_output=True, check=True
         )
         return done.stdout.decode().strip()
+
+    def reach_redis_at(self, url: str) -> None:
+        """Give the processes that start from now on another address of Redis: a proxy's."""
+        self._addresses["TOKENYARD_REDIS_URL"] = url
 
     def start(
         self, process: Process, die_at: str | None = None, environ: Mapping[str, str] = MappingProxyType({})

@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import itertools
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +28,12 @@ class Client:
         self._key = key
         self._serials = itertools.count()
         self._salt = uuid.uuid4().hex
+        self.refusals: Counter[int] = Counter()
+        """Answers that were no 202, by status; 0 counts connections that broke."""
+        self.slowest_s = 0.0
+        """The longest wait for any answer."""
+        self.without_remedy = 0
+        """503s without Retry-After."""
 
     async def submit(self, count: int, lane: str, *, stream: bool = False, poison: str = "") -> list[uuid.UUID]:
         """`count` jobs: the ids that got a 202. `poison` is added to their prompts (`jobs.failpoints`)."""
@@ -42,13 +50,18 @@ class Client:
         headers = {"idempotency-key": f"{self._salt}-{wanted['custom_id']}"}
         body = msgspec.json.encode(wanted)
         for _ in range(GIVE_UP_AFTER):
+            began_s = time.monotonic()
             try:
                 response = await client.post(f"{self.url}/v1/jobs", content=body, headers=headers)
             except httpx2.TransportError:
+                self.refusals[0] += 1
                 await asyncio.sleep(0.1)  # `url` may be moved to another API meanwhile
                 continue
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began_s)
             if response.status_code == 202:
                 return ids.read("job", response.json()["id"])
+            self.refusals[response.status_code] += 1
+            self.without_remedy += response.status_code == 503 and "retry-after" not in response.headers
             assert response.status_code in {409, 429, 503}, response.text
             await asyncio.sleep(0.1)
         raise AssertionError("no 202 came")

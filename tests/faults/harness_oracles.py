@@ -5,6 +5,8 @@ row, I5 the known cost is the provider's, to the last digit.
 """
 
 import asyncio
+import itertools
+import math
 import uuid
 from collections import Counter
 from collections.abc import Iterable
@@ -52,6 +54,9 @@ class Call:
 
     attempt: uuid.UUID
     bill_usd: Decimal | None = None
+    began_s: float = 0.0
+    """Epoch seconds, of the machine that all of this runs on."""
+    ended_s: float = math.inf
 
 
 def read_calls(path: Path, skip: int = 0) -> list[Call]:
@@ -60,10 +65,10 @@ def read_calls(path: Path, skip: int = 0) -> list[Call]:
     for raw in path.read_bytes().splitlines()[skip:]:
         line = msgspec.json.decode(raw)
         if line["event"] == "begin":
-            calls[line["call"]] = Call(ids.read("att", line["request_id"]))
+            calls[line["call"]] = Call(ids.read("att", line["request_id"]), began_s=line["time_s"])
         elif line["event"] == "end" and line["call"] in calls:
             bill = (INPUT * line["input_tokens"] + OUTPUT * line["output_tokens"]) / MILLION
-            calls[line["call"]].bill_usd = bill
+            calls[line["call"]].bill_usd, calls[line["call"]].ended_s = bill, line["time_s"]
     return list(calls.values())
 
 
@@ -159,6 +164,13 @@ class Oracle:
         late = [job for job, was, _ in history if was in TERMINAL and job in wanted]
         faults = [f"I2: {len(twice)} jobs ended more than once"] if twice else []
         return faults + ([f"I3: {len(late)} writes to jobs that had ended"] if late else [])
+
+
+def most_at_once(calls: Iterable[Call], since_s: float, until_s: float) -> int:
+    """Most calls that ran side by side, among those that began between two moments."""
+    among = [call for call in calls if since_s <= call.began_s <= until_s]
+    steps = sorted([(call.began_s, 1) for call in among] + [(call.ended_s, -1) for call in among])
+    return max(itertools.accumulate((step for _, step in steps), initial=0))
 
 
 def verdict(faults: list[str]) -> str:

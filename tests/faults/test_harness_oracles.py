@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.faults.harness_oracles import Call, Row, accepted_twice, lost, misbilled, unbooked
+from tests.faults.harness_oracles import Call, Row, accepted_twice, lost, misbilled, most_at_once, unbooked
 
 JOB, CALL, OTHER = (uuid.UUID(int=n) for n in (1, 2, 3))
 BILL, BOUND = Decimal("0.000021"), Decimal("0.001")
@@ -58,3 +58,10 @@ def test_a_bill_that_is_booked_or_flagged_within_its_bound_is_fine():
     assert misbilled([Call(CALL, BILL)], [GOOD, Row(OTHER, JOB, "not_sent", Decimal(0), BOUND)]) == []
     assert misbilled([Call(CALL, BILL)], [Row(CALL, JOB, "unknown", None, BOUND)]) == []
     assert misbilled([], [Row(CALL, JOB, "unknown", None, BOUND)]) == []
+
+
+def test_calls_that_run_side_by_side_are_counted():
+    calls = [Call(JOB, began_s=began, ended_s=began + 2) for began in (0.0, 1.0, 2.0, 2.5, 9.0)]
+    assert most_at_once(calls, 0, 10) == 3
+    assert most_at_once(calls, 5, 10) == 1
+    assert most_at_once([], 0, 10) == 0
