@@ -1,7 +1,7 @@
 """The API process: `uvicorn api.app:create --factory`. Chooses the real things and hangs the routes together."""
 
 import asyncio
-import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.resources import files
@@ -10,15 +10,31 @@ from uuid import UUID, uuid4
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import accounts, batches, bulk, docs, health, jobs, ledger, models, problems, providers, submit
+from api import (
+    accounts,
+    batches,
+    bulk,
+    docs,
+    health,
+    jobs,
+    ledger,
+    measure,
+    metrics,
+    models,
+    problems,
+    providers,
+    submit,
+)
 from api.admission import Admission
 from api.auth import known_query
+from api.figures import Figures
 from api.front import Front
 from api.keys import Keyring
 from api.page import routes as page
 from api.page.watch import Watch
 from api.quota import Quota
 from api.ring import Ring
+from jobs import logs, meters, traces
 from jobs.broker import Bells, make_app
 from jobs.configuration import load, providers_on
 from jobs.health import HealthReader
@@ -35,13 +51,14 @@ from routing.plan import Yard
 POOL_SIZE = 12
 STOP_AGAIN_S = 0.5
 VERSION = "0.1.0"
-ROUTERS = (submit, bulk, jobs, batches, ledger, models, providers, accounts, health, docs, page)
-logging.getLogger("kombu").setLevel(logging.ERROR)
+ROUTERS = (submit, bulk, jobs, batches, ledger, models, providers, accounts, health, metrics, docs, page)
 
 
 def create() -> FastAPI:
     """The app with the settings of this process' files and environment. Raises SettingsError."""
-    return create_with(load())
+    settings = load()
+    logs.setup(settings.telemetry)
+    return create_with(settings)
 
 
 def create_with(settings: Settings) -> FastAPI:
@@ -72,13 +89,16 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         front = build(settings)
         app.state.front = front
-        background = [asyncio.create_task(front.ring.work()), asyncio.create_task(front.signals.hear_endings())]
+        always = (front.ring.work(), front.signals.hear_endings(), meters.watch_loop())
+        background = [asyncio.create_task(work) for work in always]
         try:
             yield
         finally:
             await stop(background)
             front.ring.close()
             await front.watch.close()
+            if front.traces is not None:
+                await asyncio.to_thread(front.traces.close)
             await front.signals.close()
             await front.health.aclose()
             await front.database.close()
@@ -99,14 +119,17 @@ def build(settings: Settings) -> Front:
     """Choose the real things. Nothing connects yet."""
     database = Database(settings.database_url, pool_size=POOL_SIZE)
     signals = Signals(settings.redis_url)
+    reader = HealthReader(settings.redis_url)
     catalog = catalog_of(settings, files("routing").joinpath("catalog.toml").read_text(encoding="utf-8"))
     yard = Yard(catalog, providers_on(settings), settings.policies_version)
-    submissions: Flush[Submission, UUID] = Flush(database, insert, lambda row: row.id, window_s=0.0, patience_s=())
+    submissions: Flush[Submission, UUID] = Flush(
+        database, insert, lambda row: row.id, window_s=0.0, patience_s=(), told=meters.flushed("submissions")
+    )
     return Front(
         settings=settings,
         database=database,
         signals=signals,
-        health=HealthReader(settings.redis_url),
+        health=reader,
         ring=Ring(Bells(make_app(settings.redis_url)), signals),
         submissions=submissions,
         keys=Keyring(database),
@@ -116,11 +139,13 @@ def build(settings: Settings) -> Front:
         policies=settings.policies,
         watch=Watch(database, settings.policies, yard),
         migration_head=head(),
+        figures=Figures(database, reader, settings.providers),
+        traces=traces.start(settings.telemetry, "tokenyard-api"),
     )
 
 
 class RequestId:
-    """Gives each response an `x-request-id`, under which the log has what went wrong."""
+    """Gives each response an `x-request-id`, under which the log has what went wrong, and measures it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -133,9 +158,16 @@ class RequestId:
         name = b"req_" + uuid4().hex.encode()
         scope[problems.REQUEST_ID] = name.decode()
 
+        status, began_s = 500, time.perf_counter()
+
         async def stamped(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", name)]
             await send(message)
 
-        await self._app(scope, receive, stamped)
+        try:
+            await self._app(scope, receive, stamped)
+        finally:
+            measure.answered(scope, status, time.perf_counter() - began_s)

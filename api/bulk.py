@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import time
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from api.once import once_of
 from api.problems import Code, Problem
 from api.schemas import LaneName, deadline_of, lane_of, read_wish
 from api.submit import accepted
-from jobs import failpoints
+from jobs import failpoints, meters
 from jobs.lanes import Lane
 from jobs.store import idempotency
 from jobs.store.accounts import Key
@@ -47,6 +48,7 @@ class Intake:
         self._line = 0
         self.batch_id = uuid7()
         self.refused = 0
+        self.by_lane: Counter[Lane] = Counter()
         self.details: list[dict[str, Any]] = []
 
     def take(self, line: bytes) -> None:
@@ -68,6 +70,7 @@ class Intake:
             raise Problem(Code.TOO_MANY_LINES, f"a bulk submit takes at most {most:,} jobs; send the rest in another")
         row = msgspec.structs.replace(submission, batch_id=self.batch_id, batch_seq=self._spool.total, released=False)
         self._spool.add(row)
+        self.by_lane[row.lane] += 1
 
 
 def _defaults(
@@ -103,6 +106,8 @@ async def bulk(
         before = await _write_once(front, once.claim(digest) if once is not None else None, batch, spool, body)
     if before is None:
         failpoints.hit("submitted_before_bell")
+        for lane, count in intake.by_lane.items():
+            meters.SUBMITTED.labels(lane.value).inc(count)
         front.ring.announce(Lane.BULK)
     return accepted(before or Reply(202, body), BATCHES)
 

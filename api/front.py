@@ -7,6 +7,7 @@ import msgspec
 from fastapi import Request
 
 from api.admission import Admission
+from api.figures import Figures
 from api.keys import Keyring
 from api.page.watch import Watch
 from api.quota import Quota
@@ -18,6 +19,7 @@ from jobs.settings import Settings
 from jobs.signals import Signals
 from jobs.store.flush import Flush
 from jobs.store.session import Database
+from jobs.traces import Traces
 from routing.plan import Yard
 
 
@@ -37,6 +39,8 @@ class Front(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     policies: Mapping[str, Policy]
     watch: Watch
     migration_head: str
+    figures: Figures
+    traces: Traces | None
 
 
 def front_of(request: Request) -> Front:

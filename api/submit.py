@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import re
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -15,7 +16,7 @@ from api.contract import SUBMIT
 from api.front import Front, front_of
 from api.once import once_of
 from api.schemas import Wish, read_wish
-from jobs import failpoints
+from jobs import failpoints, ids, meters
 from jobs.job import Submission
 from jobs.lanes import Lane
 from jobs.store import idempotency
@@ -41,20 +42,37 @@ async def submit(request: Request, key: Submitter) -> Response:
     if once is not None and (kept := await once.answered(front.database)) is not None:
         return accepted(kept.reply_to(digest), ROUTE)
     submission = front.admission.admit(await read(raw), key, uuid7(), DEFAULTS)
-    if TRACEPARENT.fullmatch(trace := request.headers.get("traceparent", "")):
-        submission = msgspec.structs.replace(submission, traceparent=trace)
     await front.quota.take(key, 1)
+    traceparent, span = _trace(front, submission, request.headers.get("traceparent", ""))
+    if traceparent:
+        submission = msgspec.structs.replace(submission, traceparent=traceparent)
+    with span:
+        return await _record(front, submission, once.claim(digest) if once is not None else None)
+
+
+async def _record(front: Front, submission: Submission, claim: Claim | None) -> Response:
+    """Commit the job, then let its bell ring; a repetition gets the answer of the first time."""
     body = msgspec.json.encode(show.accepted(submission))
-    if once is None:
+    if claim is None:
         await front.submissions.add(submission)
         reply = None
     else:
-        reply = await _insert_once(front, once.claim(digest), submission, body)
+        reply = await _insert_once(front, claim, submission, body)
     if reply is None:
         failpoints.hit("submitted_before_bell")
+        meters.SUBMITTED.labels(submission.lane.value).inc()
         front.ring.announce(submission.lane, submission.id)
         reply = Reply(202, body)
     return accepted(reply, ROUTE)
+
+
+def _trace(front: Front, submission: Submission, header: str) -> tuple[str, AbstractContextManager[object]]:
+    """What travels with the job: the caller's traceparent or, where traces are collected, that of our own span."""
+    traceparent = header if TRACEPARENT.fullmatch(header) else ""
+    if front.traces is None:
+        return traceparent, nullcontext()
+    span = front.traces.submitting(submission.lane.value, ids.show("job", submission.id), traceparent)
+    return span.traceparent, span
 
 
 async def read(raw: bytes) -> Wish:

@@ -10,6 +10,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from api.problems import PROBLEMS  # noqa: E402 -- after the path is set
 from jobs.failures import FailureKind  # noqa: E402
+from jobs.meters import FACTS  # noqa: E402
 from jobs.states import MOVES, TERMINAL, Outcome  # noqa: E402
 
 
@@ -82,7 +83,32 @@ def errors() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"errors.md": errors, "state_machine.md": state_machine}
+def metrics() -> str:
+    """The page of metrics."""
+    tellers = {
+        "fleet": "The whole fleet, on the API's page, from Postgres and Redis",
+        "api": "Each API process",
+        "worker": "Each worker process",
+        "dispatcher": "Each dispatcher process",
+    }
+    lines = [
+        "# Metrics",
+        "",
+        "Drawn from `jobs/meters.py` by `python docs/draw.py`; a test holds this page to it.",
+        "[observability.md](observability.md) says where they are served. Labels are names from your settings or",
+        "words of a closed list, never ids or texts. Every process also tells `process_*` (CPU, memory, open files).",
+    ]
+    for teller, title in tellers.items():
+        lines += ["", f"## {title}", "", "| metric | kind | labels | meaning |", "|---|---|---|---|"]
+        lines += [
+            f"| `{fact.name}` | {fact.kind} | {', '.join(fact.labels) or '-'} | {fact.sentence} |"
+            for fact in FACTS.values()
+            if teller in fact.told_by
+        ]
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"errors.md": errors, "metrics.md": metrics, "state_machine.md": state_machine}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

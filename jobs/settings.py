@@ -111,6 +111,20 @@ class Retention(_Section, frozen=True):
     days: Positive = 30
 
 
+class Telemetry(_Section, frozen=True):
+    """What the processes tell of themselves: docs/observability.md."""
+
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    metrics_host: str = "127.0.0.1"
+    worker_metrics_port: Annotated[int, msgspec.Meta(ge=0, le=65_435)] = 0
+    """Each worker and dispatcher serves its metrics on the first free port from here on; 0: none does."""
+    open_metrics: bool = True
+    """False: the API's /metrics wants a key with the scope admin."""
+    otlp_endpoint: str = ""
+    """Base address of an OTLP/HTTP collector; OTEL_EXPORTER_OTLP_ENDPOINT when empty, no traces without either."""
+
+
 class Task(_Section, frozen=True):
     """A kind of work with its comparator for labels."""
 
@@ -129,6 +143,7 @@ class Settings(_Section, frozen=True):
     dispatcher: Dispatcher = Dispatcher()
     flower: Flower = Flower()
     retention: Retention = Retention()
+    telemetry: Telemetry = Telemetry()
     providers: dict[str, Provider] = {}
     policies: dict[str, Policy] = {}
     tasks: dict[str, Task] = {}

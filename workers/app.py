@@ -1,10 +1,10 @@
 """What `celery -A workers.app worker` loads: the app, its tasks, and the worker's start and stop."""
 
-import logging
 from typing import Any
 
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
+from jobs import logs
 from jobs.broker import make_app
 from jobs.configuration import load
 from workers import tasks
@@ -24,7 +24,7 @@ tasks.register(app, _worker)
 
 @setup_logging.connect
 def _log(**_: Any) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.setup(settings.telemetry)
 
 
 @worker_init.connect

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
+from jobs import meters
 from jobs.configuration import providers_on
 from jobs.gatekeys import CHANNEL
 from jobs.job import Job
@@ -150,12 +151,15 @@ class Worker:
         self._loop = LoopThread()
         self._parts = self._loop.run(build(settings))
         self._intake = Intake(self._parts, lanes)
+        meters.LEASES_HELD.set_function(self._parts.leases.__len__)
         beats = Beats(settings.database_url, presence_of(settings, lanes))
         self._beater = Beater(beats, self._parts.leases, self._loop, settings.worker, self._parts.share_limits)
         self._beater.start()
         self._stopping = threading.Lock()
         self._is_stopped = False
         self._loop.start(self._intake.poll())
+        self._loop.start(meters.watch_loop())
+        self._metrics = meters.told(settings.telemetry, meters.WORKER)
         self._loop.start(self._parts.signals.hear(CANCEL, self._cancel))
         for work in self._parts.background:
             self._loop.start(work())
@@ -192,6 +196,8 @@ class Worker:
             if self._is_stopped:
                 return
             self._is_stopped = True
+            if self._metrics is not None:
+                self._metrics.shutdown()
             self._loop.run(self._intake.drain(self._settings.worker.drain_s))
             self._beater.stop()
             self._loop.run(self._parts.close())

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from kombu.exceptions import OperationalError
 
+from jobs import logs, meters
 from jobs.broker import Bells, make_app
 from jobs.configuration import load
 from jobs.lanes import TERMS, Lane
@@ -22,6 +23,7 @@ from jobs.settings import Settings
 from jobs.signals import SUBMITTED, Signals
 from jobs.store import sweep
 from jobs.store.session import Database, StoreUnavailable
+from workers.bookkeeper import Bookkeeper
 from workers.sweeper import Sweeper
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Dispatcher:
         self._ringing.set_result(None)
         # Endings are the sweeper's too, and must outlive a crash of Postgres; releases need not.
         self._endings = Database(settings.database_url, pool_size=1)
+        self._sums = Database(settings.database_url, pool_size=1, durable=False)
         self._sweeper = Sweeper(self._endings, settings)
         self._nudged = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -73,17 +76,20 @@ class Dispatcher:
         """Release and sweep until stopped; a Postgres that is away is waited for."""
         hearing = asyncio.create_task(self._signals.hear(SUBMITTED, lambda _: self._nudged.set()))
         sweeping = asyncio.create_task(self._sweeper.run(self._stopped))
+        adding_up = asyncio.create_task(Bookkeeper(self._sums).run(self._stopped))
         try:
             while not self._stopped.is_set():
-                await self._turn()
+                with meters.TICK_DURATION.time():
+                    await self._turn()
                 await self._rest()
         finally:
             hearing.cancel()
-            await asyncio.wait({hearing, sweeping}, timeout=STOP_S)
+            await asyncio.wait({hearing, sweeping, adding_up}, timeout=STOP_S)
             self._ringers.shutdown(wait=False, cancel_futures=True)
             await self._signals.close()
             await self._database.close()
             await self._endings.close()
+            await self._sums.close()
 
     async def _rest(self) -> None:
         """Wait for a nudge or a tick: a nudge is a hint and may never come. Many nudges make one turn."""
@@ -106,6 +112,7 @@ class Dispatcher:
                         continue
                     released = await sweep.release(connection, lane, room)
                     if released:
+                        meters.RELEASED.labels(lane.value).inc(len(released))
                         size = bell_size(len(released), room, self._settings.worker.slots, TERMS[lane].bell_size)
                         to_ring.append((lane, released, size))
         except StoreUnavailable:
@@ -126,6 +133,7 @@ class Dispatcher:
                 await asyncio.shield(ringing)
         except (TimeoutError, OperationalError, OSError) as error:
             self._ring_again_at_s = time.monotonic() + 1.0
+            meters.RINGS_FAILED.inc()
             log.warning("dispatcher: no bell could be rung (%s); workers poll", type(error).__name__)
 
     def _ring_all(self, lane: Lane, released: Sequence[UUID], size: int) -> None:
@@ -143,13 +151,19 @@ def _heard(ringing: "asyncio.Future[None]") -> None:
 
 async def main() -> None:
     """Run a dispatcher until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    dispatcher = Dispatcher(load())
+    settings = load()
+    logs.setup(settings.telemetry)
+    dispatcher = Dispatcher(settings)
     loop = asyncio.get_running_loop()
+    lag = loop.create_task(meters.watch_loop())
+    server = meters.told(settings.telemetry, meters.DISPATCHER)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, dispatcher.stop)
     log.info("dispatcher: at work since %s", dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
     await dispatcher.run()
+    lag.cancel()
+    if server is not None:
+        server.shutdown()
 
 
 if __name__ == "__main__":

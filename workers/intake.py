@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 
-from jobs import failpoints
+from jobs import failpoints, meters
 from jobs.failures import Failure, FailureKind
 from jobs.job import Job
 from jobs.lanes import TERMS, Lane
@@ -22,6 +22,7 @@ from workers.parts import Parts
 from workers.runner import Runner
 
 log = logging.getLogger(__name__)
+BY_BELL, BY_POLL = meters.CLAIMED.labels("bell"), meters.CLAIMED.labels("poll")
 GIVE_BACK_S = 10.0
 """Longest wait for the writes that give jobs back."""
 IDLE_POLLS, BUSY_POLLS = 4, 20
@@ -58,7 +59,7 @@ class Intake:
         rung = job_ids[:1] if self._alone else job_ids
         self._answering += 1
         try:
-            return await self._work(lambda connection: claim_rung(connection, rung, lease_s=self._worker.lease_s))
+            return await self._work(functools.partial(self._rung, job_ids=rung))
         finally:
             self._answering -= 1
 
@@ -116,10 +117,17 @@ class Intake:
         capacity = min(self._worker.calls_in_flight, self._worker.slots * bell_size)
         return min(capacity - len(self._parts.leases), 4 * bell_size)
 
-    def _polled(self, connection: Connection, *, most: int) -> Awaitable[list[Job]]:
-        return claim_polled(
+    async def _rung(self, connection: Connection, *, job_ids: Sequence[uuid.UUID]) -> list[Job]:
+        jobs = await claim_rung(connection, job_ids, lease_s=self._worker.lease_s)
+        BY_BELL.inc(len(jobs))
+        return jobs
+
+    async def _polled(self, connection: Connection, *, most: int) -> list[Job]:
+        jobs = await claim_polled(
             connection, self._lanes, most=most, silence_s=self._worker.poll_s, lease_s=self._worker.lease_s
         )
+        BY_POLL.inc(len(jobs))
+        return jobs
 
     async def _claim(self, claim: Callable[[Connection], Awaitable[list[Job]]]) -> list[Job]:
         """Claim, or nothing when Postgres is away: the rows wait there and are found again."""
@@ -148,6 +156,11 @@ class Intake:
         return ", ".join(f"{count} {word}" for word, count in words.most_common())
 
     async def _carry_one(self, job: Job, ends_at_s: float) -> str:
+        with self._parts.telemetry.carrying(job) as carried:
+            carried.word = await self._carry_bound(job, ends_at_s)
+        return carried.word
+
+    async def _carry_bound(self, job: Job, ends_at_s: float) -> str:
         """One of the house's few borders: whatever a job does, its neighbours in the bell go on."""
         try:
             async with self._room:
@@ -156,12 +169,12 @@ class Intake:
                     return await self._fail(job, plan.failure)
                 return await Runner(self._parts, job, plan, ends_at_s).run()
         except StoreUnavailable:
-            log.warning("job %s: Postgres is away; its lease runs out and it is rescued", job.id)
+            log.warning("Postgres is away; the job's lease runs out and it is rescued")
             return "left to rescue"
         except asyncio.CancelledError:
             return await self._give_back(job)
         except Exception:
-            log.exception("job %s: a defect of ours ended it", job.id)
+            log.exception("a defect of ours ended the job")
             failure = Failure(
                 FailureKind.INTERNAL, "a defect of Tokenyard; the worker's log has it under this job's id"
             )

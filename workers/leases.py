@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 
+from jobs import meters
 from jobs.job import Job
 from jobs.settings import Worker as WorkerSettings
 from jobs.store.beats import Beats
@@ -134,6 +135,7 @@ class Beater:
             try:
                 pause_s = self._worker.beat_s if self._look_and_beat() else min(self._worker.beat_s, AGAIN_S)
             except Exception:  # a border: whatever one beat met, the next one must come, or all leases are lost
+                meters.BEATS_FAILED.inc()
                 log.exception("a beat failed")
 
     def _look_and_beat(self) -> bool:
@@ -162,6 +164,7 @@ class Beater:
         try:
             kept, live_workers = self._beats.beat(held, self._leases.lease_s, lag_s)
         except StoreUnavailable:
+            meters.BEATS_FAILED.inc()
             log.warning("beat: Postgres is away; %d leases were not renewed", len(held))
             return False
         self._count(live_workers)

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from jobs import meters
 from jobs.job import Job
 from jobs.lanes import Lane
 from jobs.settings import Settings
@@ -16,6 +17,7 @@ from jobs.store.session import Database
 from routing.plan import Plan, UnknownName
 from workers.gate import Gate
 from workers.leases import Leases
+from workers.telemetry import Telemetry
 from workers.transport import Transport
 
 ANNOUNCE_S = 0.002
@@ -40,8 +42,13 @@ class Parts:
         self.signals = signals
         self.leases = Leases(settings.worker.lease_s)
         window_s = settings.worker.flush_ms / 1000
-        self.openings: Flush[Opening, uuid.UUID] = Flush(record, open_attempts, lambda row: row.id, window_s=window_s)
-        self.moves: Flush[Move, uuid.UUID] = Flush(record, settle, lambda row: row.job_id, window_s=window_s)
+        self.openings: Flush[Opening, uuid.UUID] = Flush(
+            record, open_attempts, lambda row: row.id, window_s=window_s, told=meters.flushed("openings")
+        )
+        self.moves: Flush[Move, uuid.UUID] = Flush(
+            record, settle, lambda row: row.job_id, window_s=window_s, told=meters.flushed("moves")
+        )
+        self.telemetry = Telemetry(settings)
         self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
         """What runs for ever beside the jobs, on the worker's loop."""
         self.closers: list[Callable[[], Awaitable[None]]] = []
@@ -75,5 +82,6 @@ class Parts:
         for close in self.closers:
             await close()
         await self.signals.close()
+        await asyncio.to_thread(self.telemetry.close)
         await self.claims.close()
         await self._record.close()

@@ -125,6 +125,7 @@ class Runner:
         result = await self._attempt.call(self._ends_at_s - time.monotonic())
         self._attempt = None
         if isinstance(result, Refusal):
+            self._parts.telemetry.refused(result)
             self._refusals[step.id] = result
             return None, Held(self._refusals)
         if isinstance(result.result, Failure) and result.result.kind is FailureKind.RATE_LIMITED:

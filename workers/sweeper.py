@@ -5,6 +5,7 @@ import datetime as dt
 import logging
 import time
 
+from jobs import meters
 from jobs.settings import Settings
 from jobs.store import fleet, partitions, sweep
 from jobs.store.session import Database, StoreUnavailable
@@ -48,16 +49,18 @@ class Sweeper:
     async def sweep(self, now_s: float) -> None:
         """One sweep at `now_s` (monotonic seconds). Raises StoreUnavailable."""
         async with self._database.statement() as connection:
-            await sweep.expire(connection)
+            meters.SWEPT.labels("expired").inc(len(await sweep.expire(connection)))
             if now_s - self._saw_at_s > BLIND_S:
                 self._rescue_from_s = now_s + self._settings.worker.lease_s
                 log.warning("sweeper: was blind for %.0f s; rescuing waits one lease", now_s - self._saw_at_s)
             self._saw_at_s = now_s
             if now_s >= self._rescue_from_s:
                 rescued = await sweep.rescue(connection, self._settings.worker.max_deaths)
+                meters.SWEPT.labels("rescued").inc(len(rescued))
                 if rescued:
                     log.warning("sweeper: rescued %d jobs of dead or frozen workers", len(rescued))
             reissued = await sweep.reissue(connection, self._settings.dispatcher.reissue_s)
+            meters.SWEPT.labels("reissued").inc(len(reissued))
             if reissued:
                 log.info("sweeper: released %d jobs again whose bells nobody answered", len(reissued))
             if now_s >= self._forget_from_s:
@@ -83,6 +86,7 @@ class Sweeper:
             await sweep.forget_idempotency(connection)
         async with self._database.transaction() as connection:
             left_open = await sweep.close_left_open(connection, now)
+        meters.SWEPT.labels("left_open").inc(len(left_open))
         if left_open:
             log.warning("sweeper: %d attempts were left open by jobs that moved on; now unknown", len(left_open))
         oldest = now.date() - dt.timedelta(days=self._settings.retention.days)

@@ -3,6 +3,7 @@
 Celery's monitors (Flower) see a task succeed with one line (`9 succeeded, 1 deferred`), or fail by `BellFailed`.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from jobs.broker import read_bell, task_name
 from jobs.lanes import Lane
 from workers.bootstrap import Worker
 
+log = logging.getLogger(__name__)
 BAD = frozenset({"failed", "left to rescue"})
 """Words of `workers.intake` for a job that went wrong; all others mean that it succeeded, waits or was stopped."""
 
@@ -36,8 +38,16 @@ def register(app: Celery, worker: Callable[[], Worker]) -> None:
     for lane in Lane:
 
         def carry(**bell: Any) -> str:
-            return told(worker().answer(read_bell(bell)))
+            return told(_answer(worker(), bell))
 
         carry.__doc__ = f"Carry the jobs of a bell of the {lane.value} lane; returns how they rest."
         # `throws`: logged in one line; a job's failure is in the record, with all that is known.
         app.task(carry, name=task_name(lane), ignore_result=True, throws=(BellFailed,))
+
+
+def _answer(worker: Worker, bell: dict[str, Any]) -> str:
+    try:
+        return worker.answer(read_bell(bell))
+    except Exception as error:  # a border: Celery would put a driver's words into an event in Redis
+        log.exception("a bell could not be answered; its jobs are found again")
+        raise BellFailed(f"a defect ({type(error).__name__}); the worker's log has it") from None

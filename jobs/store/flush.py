@@ -1,6 +1,7 @@
 """Group commit: what concurrent jobs want to write goes out in one statement, acknowledged after its commit."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
@@ -19,6 +20,10 @@ WRITERS = 2
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 4.0)
 
 
+def _unheard(_rows: int, _seconds: float) -> None:
+    """Nobody asked how the writes go."""
+
+
 class Flush(Generic[Row, Ack]):
     """Collects rows for `window_s` (0: only what is waiting already) and writes them with one call of `write`.
 
@@ -35,13 +40,16 @@ class Flush(Generic[Row, Ack]):
         *,
         window_s: float,
         patience_s: Sequence[float] = RETRY_S,
+        told: Callable[[int, float], None] = _unheard,
     ) -> None:
+        """`told` hears of every write that was committed: how many rows, and how many seconds it took."""
         self._database = database
         self._write = write
         self._key = key
         self._window_s = window_s
         self._waiting: list[tuple[Row, asyncio.Future[bool]]] = []
         self._patience_s = patience_s
+        self._told = told
         self._free = WRITERS
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -107,12 +115,17 @@ class Flush(Generic[Row, Ack]):
         """Write, waiting out a short absence of Postgres: what is written here has been paid for."""
         for pause_s in self._patience_s:
             try:
-                async with self._database.statement() as connection:
-                    return await self._write(connection, rows)
+                return await self._once(rows)
             except StoreUnavailable:
                 await asyncio.sleep(pause_s)
+        return await self._once(rows)
+
+    async def _once(self, rows: list[Row]) -> set[Ack]:
+        began_s = time.monotonic()
         async with self._database.statement() as connection:
-            return await self._write(connection, rows)
+            counted = await self._write(connection, rows)
+        self._told(len(rows), time.monotonic() - began_s)
+        return counted
 
 
 def _leave_nobody_waiting(group: list[tuple[Row, asyncio.Future[bool]]], task: asyncio.Task[None]) -> None:

@@ -41,6 +41,7 @@ class Database:
             sqlalchemy_url(url),
             pool_size=pool_size,
             max_overflow=0,
+            hide_parameters=True,  # an error's text would quote prompts and answers
             pool_timeout=CONNECT_TIMEOUT_S,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_S,

@@ -167,6 +167,37 @@ payloads = sa.Table(
     postgresql_partition_by="RANGE (id)",
 )
 
+# What `totals.fold` has added up; rebuildable from the attempts.
+ledger_totals = sa.Table(
+    "ledger_totals",
+    metadata,
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("failure", sa.Text, nullable=False),
+    sa.Column("attempts", sa.BigInteger, nullable=False),
+    sa.Column("cost_usd", sa.Numeric(24, 12), nullable=False),
+    sa.Column("unknown_cost", sa.BigInteger, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("provider", "model", "outcome", "failure"),
+)
+# How far it has come: one row.
+ledger_mark = sa.Table(
+    "ledger_mark",
+    metadata,
+    sa.Column("is_only", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("mark", sa.Uuid, nullable=False),
+    sa.CheckConstraint("is_only", name="ledger_mark_is_only"),
+)
+# Attempts it passed while they were open or unknown.
+ledger_watched = sa.Table(
+    "ledger_watched",
+    metadata,
+    sa.Column("attempt_id", sa.Uuid, primary_key=True),
+    sa.Column("is_counted", sa.Boolean, nullable=False),
+)
+
 idempotency = sa.Table(
     "idempotency",
     metadata,

@@ -48,6 +48,7 @@ VIOLATIONS = {
     "7": [("workers.gate", "redis"), ("workers.counters", "redis"), ("jobs.store.session", "redis")],
     "8": [("api.app", "routing.verdict"), ("api.app", "routing.dialects.openai"), ("api.app", "workers.app")],
     "9": [("sandbox.wire", "jobs.chat"), ("sandbox.models", "routing.catalog")],
+    "10": [("workers.runner", "opentelemetry"), ("jobs.store.flush", "prometheus_client")],
     "9b": [("workers.app", "cli.main"), ("api.app", "cli.up")],
 }
 # One dialect cannot know another: the contract can't be broken before there are two.

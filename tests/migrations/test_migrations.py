@@ -68,7 +68,7 @@ def fill(connection: Connection) -> None:
         "budgets.alert_percents": [50],
     }
     samples = {"UUID": one, "BYTEA": b"x", "INTEGER": 1, "SMALLINT": 1, "BOOLEAN": True, "TEXT": "x", "JSONB": "{}"}
-    samples |= {"TIMESTAMP": "2026-01-01", "NUMERIC": 1, "DOUBLE PRECISION": 1.0, "ARRAY": ["x"]}
+    samples |= {"TIMESTAMP": "2026-01-01", "NUMERIC": 1, "DOUBLE PRECISION": 1.0, "BIGINT": 1, "ARRAY": ["x"]}
     inspector = inspect(connection)
     there = set(inspector.get_table_names())
     for table in (table.name for table in metadata.sorted_tables if table.name in there):

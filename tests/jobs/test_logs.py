@@ -1,0 +1,87 @@
+"""What a log line says and what it never says: our sentences and ids, and nobody else's words."""
+
+import asyncio
+import json
+import logging
+import uuid
+
+import pytest
+
+from jobs import logs
+from jobs.ids import show
+
+CANARY = "CANARY-5b1f"
+
+
+def record(name: str, message: object, *args: object, error: BaseException | None = None) -> logging.LogRecord:
+    exc_info = (type(error), error, error.__traceback__) if error is not None else None
+    return logging.LogRecord(name, logging.ERROR, logging.__file__, 1, message, args, exc_info)
+
+
+def test_a_line_is_json_with_the_ids_of_its_job_and_attempt():
+    job_id, attempt_id = uuid.uuid4(), uuid.uuid4()
+
+    async def work() -> dict[str, str]:
+        logs.bind_job(job_id, "bulk")
+        with logs.attempt(attempt_id, "maker/small@lab"):
+            return dict(json.loads(logs.JsonLines().format(record("workers.attempt", "%d of %s", 3, "x"))))
+
+    line = asyncio.run(work())
+    assert line["message"] == "3 of x"
+    assert (line["level"], line["logger"]) == ("error", "workers.attempt")
+    assert (line["job_id"], line["attempt_id"]) == (show("job", job_id), show("att", attempt_id))
+    assert (line["lane"], line["deployment"]) == ("bulk", "maker/small@lab")
+
+
+async def test_tasks_side_by_side_keep_their_own_ids():
+    async def work(job_id: uuid.UUID) -> dict[str, str]:
+        logs.bind_job(job_id, "bulk")
+        await asyncio.sleep(0)
+        return logs.fields()
+
+    job_ids = [uuid.uuid4() for _ in range(5)]
+    found = await asyncio.gather(*(asyncio.create_task(work(job_id)) for job_id in job_ids))
+    assert [each["job_id"] for each in found] == [show("job", job_id) for job_id in job_ids]
+    assert logs.fields() == {}
+
+
+@pytest.mark.parametrize("form", [logs.JsonLines(), logs.Text()])
+@pytest.mark.parametrize(
+    "written",
+    [
+        record("asyncio", f"Task exception was never retrieved\nfuture: <Task exception=ValueError('{CANARY}')>"),
+        record("psycopg", "error: %s", CANARY),
+        record("redis", CANARY),
+        record("celery.worker.strategy", "Task %(name)s got %(kwargs)s", {"name": "t", "kwargs": CANARY}),
+        record("httpx2", CANARY.encode()),
+        record("workers.tasks", "it failed: %s", ValueError(CANARY)),
+        record("workers.tasks", "it failed", error=ValueError(CANARY)),
+        record("celery", "a %d of %s", CANARY),
+    ],
+    ids=lambda value: getattr(value, "name", type(value).__name__),
+)
+def test_the_words_of_others_are_left_out(form: logging.Formatter, written: logging.LogRecord):
+    assert CANARY not in form.format(written)
+
+
+def test_a_library_s_own_literal_is_kept_and_its_numbers_are():
+    # The record claims to come from `logging`, whose source has the first and the last.
+    assert logs.message(record("somebody", "No handlers could be found for logger")) != logs.WITHHELD
+    assert logs.message(record("somebody", "this stands nowhere in that source")) == logs.WITHHELD
+    assert logs.message(record("somebody", "Unknown level: %r", CANARY)) == "Unknown level: '*'"
+    assert logs.message(record("somebody", "Unknown level: %r", 7)) == "Unknown level: 7"
+
+
+def test_an_exception_tells_its_types_from_cause_to_effect_and_where():
+    def fail() -> None:
+        try:
+            dict[str, str]()[CANARY]
+        except KeyError as error:
+            raise ValueError(CANARY) from error
+
+    with pytest.raises(ValueError, match=CANARY) as caught:
+        fail()
+    story = logs.story(caught.value)
+    assert [line for line in story if not line.startswith("at ")] == ["builtins.KeyError", "builtins.ValueError"]
+    assert any("in fail" in line for line in story)
+    assert CANARY not in "".join(story)
