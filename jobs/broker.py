@@ -1,19 +1,45 @@
 """The bells: a Celery app over Redis whose messages carry a lane, job ids and a version, and nothing else."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from celery import Celery
 from kombu.entity import Queue
 
 from jobs import ids
-from jobs.lanes import Lane
+from jobs.lanes import TERMS, Lane
+from routing.fairness import Turns
 
 VERSION = 1
 """Bells carry it; a worker drops a bell of a version it does not know, and the two-second poll finds its jobs."""
 EVENT_QUEUE_S = 60
 PUBLISH_TIMEOUT_S = 1.0
+
+
+class LaneCycle:
+    """Which lane a worker's free slot asks first: its lanes by their weights, as kombu's `queue_order_strategy`.
+
+    kombu's own `priority` asks in the order of `-Q`: while one lane has a backlog, those behind it get nothing. Its
+    `round_robin` knows no weights.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._turns = Turns({lane.value: terms.weight for lane, terms in TERMS.items()})
+
+    def update(self, names: Iterable[str]) -> None:
+        """These queues are consumed from now on."""
+        self._names = list(names)
+
+    def consume(self, most: int) -> list[str]:
+        """The queues in the order in which a blocking pop looks into them."""
+        return self._turns.order(self._names)[:most]
+
+    def rotate(self, last_used: str) -> str:
+        """A message came from this queue, and those before it were empty."""
+        self._turns.took(last_used)
+        return last_used
 
 
 def celery_url(redis_url: str) -> str:
@@ -52,7 +78,7 @@ def make_app(redis_url: str) -> Celery:
         broker_pool_limit=4,
         broker_pool_acquire_timeout=PUBLISH_TIMEOUT_S,
         broker_transport_options={
-            "queue_order_strategy": "priority",
+            "queue_order_strategy": LaneCycle,
             "priority_steps": [0],
             "max_retries": 0,  # kombu would try for six seconds; who rings has a poll behind it, a worker its own loop
             "socket_timeout": 5,  # a worker's main thread may hang so long on a Redis that is frozen, deaf to signals

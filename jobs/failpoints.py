@@ -1,6 +1,7 @@
 """Failpoints: places where a fault test makes a process die with SIGKILL. Unarmed, a call costs one comparison.
 
-`TOKENYARD_DIE_AT=claimed:3` kills the process at the third passage of `claimed`. With `TOKENYARD_POISON=1` a request
+`TOKENYARD_DIE_AT=claimed:3` kills the process at the third passage of `claimed`; `TOKENYARD_DIE_BY=SIGSTOP` freezes
+it there instead. With `TOKENYARD_POISON=1` a request
 that says `POISON:kill` kills whoever carries it, and one that says `POISON:block:60` holds up its event loop for 60 s.
 """
 
@@ -10,6 +11,7 @@ import signal
 import time
 
 VARIABLE = "TOKENYARD_DIE_AT"
+SIGNAL_VARIABLE = "TOKENYARD_DIE_BY"
 POISON_VARIABLE = "TOKENYARD_POISON"
 POISON = re.compile(rb"POISON:(?:kill|block:(?P<seconds>[0-9]+))")
 POINTS = frozenset(
@@ -22,6 +24,9 @@ POINTS = frozenset(
         "mid_stream",
         "answered_before_commit",
         "committed_before_signal",
+        "looked",
+        "released",
+        "keeping_house",
     }
 )
 
@@ -35,15 +40,16 @@ def _armed(value: str) -> tuple[str, int]:
 
 _is_poisonable = bool(os.environ.get(POISON_VARIABLE))
 _point, _left = _armed(os.environ.get(VARIABLE, ""))
+_signal = signal.Signals[os.environ.get(SIGNAL_VARIABLE, "SIGKILL")]
 
 
 def hit(point: str) -> None:
-    """Die here if this point is armed and its count is used up."""
+    """Die or freeze here if this point is armed and its count is used up, once."""
     global _left  # noqa: PLW0603 -- a process dies once
     if point == _point:
         _left -= 1
-        if _left <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if _left == 0:
+            os.kill(os.getpid(), _signal)
 
 
 def is_armed(point: str) -> bool:

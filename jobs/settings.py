@@ -91,8 +91,8 @@ class Dispatcher(_Section, frozen=True):
     """Release and sweep."""
 
     tick_ms: Span = 100.0
-    depth: Positive = 1024
-    """Jobs released and not yet claimed, per lane: keeps Redis shallow."""
+    depth: Positive = 4096
+    """Most jobs released and not yet claimed, per lane; as a rule there are as many as its workers claim in 0.5 s."""
     sweep_s: Span = 1.0
     reissue_s: Span = 15.0
     """A bell unanswered for so long is taken for lost and its jobs are released again."""

@@ -1,6 +1,7 @@
-"""The dispatcher: releases due rows into their lanes, most urgent first, rings their bells, and sweeps.
+"""The dispatcher: releases due rows into their lanes, tenant by tenant in turn, rings their bells, and sweeps.
 
-Any number may run: an advisory lock gives each lane one releaser at a time, and every sweep skips locked rows.
+Any number may run: a release is one statement that counts only from the turn its dispatcher looked at, and every
+sweep skips locked rows. Nothing is locked between two statements, so one that is frozen anywhere holds up nobody.
 """
 
 import asyncio
@@ -9,20 +10,23 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from uuid import UUID
 
 from kombu.exceptions import OperationalError
 
-from jobs import logs, meters
+from jobs import failpoints, logs, meters
 from jobs.broker import Bells, make_app
 from jobs.configuration import load
 from jobs.lanes import TERMS, Lane
 from jobs.settings import Settings
 from jobs.signals import SUBMITTED, Signals
-from jobs.store import sweep
-from jobs.store.session import Database, StoreUnavailable
+from jobs.store import release
+from jobs.store.release import LaneView, Turn
+from jobs.store.session import Connection, Database, StoreUnavailable
+from routing.fairness import share_out
+from routing.stock import stock_for
 from workers.bookkeeper import Bookkeeper
 from workers.sweeper import Sweeper
 
@@ -32,6 +36,10 @@ RING_S = 1.0
 """A Redis that hangs must not hold up the releases; workers poll meanwhile."""
 NUDGE_S = 0.005
 """Submits of the same moment are released together."""
+GROW_TICK_S, GROW_S = 0.01, 0.2
+"""While a lane's stock grows to its workers' pace it is looked at this often, for so long after each growth."""
+STALE_BELL_S = 2.0
+"""A bell that comes later than this after its release is not rung: the workers' poll was there, or soon will be."""
 
 
 def bell_size(released: int, asked: int, slots: int, most: int) -> int:
@@ -46,6 +54,16 @@ def bell_size(released: int, asked: int, slots: int, most: int) -> int:
 
 MOST_BELLS = 2048
 """Unanswered messages in a lane (about 1 KB each), after which no more are rung."""
+
+
+def decide(view: LaneView, least_stock: int, most_stock: int) -> Turn | None:
+    """What to release in a lane after a look at it, between two bounds of its stock; None when there is nothing to."""
+    ran_dry = view.depth == 0 and 0 < view.stock <= view.left_then
+    claimed = max(0, view.left_then - view.depth)
+    wanted = stock_for(view.stock, claimed, view.elapsed_s, ran_dry=ran_dry)
+    stock = min(most_stock, max(least_stock, wanted))
+    shares = share_out(stock - view.depth, view.queues, most_rounds=None if view.is_all else 1)
+    return Turn(view=view, shares=shares, stock=stock) if shares.takes else None
 
 
 class Dispatcher:
@@ -66,6 +84,8 @@ class Dispatcher:
         self._nudged = asyncio.Event()
         self._stopped = asyncio.Event()
         self._ring_again_at_s = 0.0
+        self._grows_until_s = 0.0
+        self._wake_in_s: float | None = None
 
     def stop(self) -> None:
         """End the loop after its present turn."""
@@ -93,40 +113,66 @@ class Dispatcher:
 
     async def _rest(self) -> None:
         """Wait for a nudge or a tick: a nudge is a hint and may never come. Many nudges make one turn."""
+        tick_s = self._settings.dispatcher.tick_ms / 1000
+        if time.monotonic() < self._grows_until_s:
+            tick_s = min(tick_s, GROW_TICK_S)
+        if self._wake_in_s is not None:
+            tick_s = min(tick_s, max(0.0, self._wake_in_s))
         try:
-            async with asyncio.timeout(self._settings.dispatcher.tick_ms / 1000):
+            async with asyncio.timeout(tick_s):
                 await self._nudged.wait()
         except TimeoutError:
             return
         await asyncio.sleep(NUDGE_S)
         self._nudged.clear()
 
+    def _least_stock(self) -> int:
+        """Twice the slots of one worker; without Redis all there may be: what the poll finds has waited for seconds."""
+        pace = self._settings.dispatcher
+        if time.monotonic() < self._ring_again_at_s:
+            return pace.depth
+        return min(pace.depth, 2 * self._settings.worker.slots)
+
     async def _turn(self) -> None:
-        """Fill every lane to its depth; ring when the connection is given back."""
-        to_ring: list[tuple[Lane, list[UUID], int]] = []
+        """Look, release what is due, and ring when the connection is given back."""
         try:
             async with self._database.statement() as connection:
-                for lane, depth, has_due in await sweep.lanes(connection):
-                    room = self._settings.dispatcher.depth - depth
-                    if not has_due or room <= 0:
-                        continue
-                    released = await sweep.release(connection, lane, room)
-                    if released:
-                        meters.RELEASED.labels(lane.value).inc(len(released))
-                        size = bell_size(len(released), room, self._settings.worker.slots, TERMS[lane].bell_size)
-                        to_ring.append((lane, released, size))
+                turns, released = await self._release(connection)
         except StoreUnavailable:
             log.warning("dispatcher: Postgres is away; trying again")
             await asyncio.sleep(1)
-        for lane, released, size in to_ring:
-            await self._ring(lane, released, size)
+            return
+        released_at_s = time.monotonic()
+        failpoints.hit("released")
+        for turn in turns:
+            if not (ids := released.get(turn.view.lane)):
+                continue
+            meters.RELEASED.labels(turn.view.lane.value).inc(len(ids))
+            if turn.is_growing:
+                self._grows_until_s = released_at_s + GROW_S
+            size = bell_size(len(ids), turn.room, self._settings.worker.slots, TERMS[turn.view.lane].bell_size)
+            bells = [ids[start : start + size] for start in range(0, len(ids), size)]
+            await self._ring(turn.view.lane, bells, released_at_s)
 
-    async def _ring(self, lane: Lane, released: Sequence[UUID], size: int) -> None:
+    async def _release(self, connection: Connection) -> tuple[list[Turn], dict[Lane, list[UUID]]]:
+        """One look at all lanes and one release, if there is anything to; wakes deferred jobs for the next turn."""
+        least, most = self._least_stock(), self._settings.dispatcher.depth
+        view = await release.look(connection, least)
+        failpoints.hit("looked")
+        turns = [turn for lane in view.lanes if (turn := decide(lane, least, most)) is not None]
+        released = await release.release(connection, turns) if turns else {}
+        self._wake_in_s = view.wake_in_s
+        if view.wake_in_s is not None and view.wake_in_s <= 0:
+            await release.wake(connection)
+            self._wake_in_s = 0.0
+        return turns, released
+
+    async def _ring(self, lane: Lane, bells: Sequence[list[UUID]], released_at_s: float) -> None:
         """Ring for released rows; without Redis the workers' poll finds them, so a failure is only noted."""
         if time.monotonic() < self._ring_again_at_s or not self._ringing.done():
             return
         try:
-            self._ringing = self._ringers.submit(self._ring_all, lane, released, size)
+            self._ringing = self._ringers.submit(self._ring_all, lane, bells, released_at_s)
             ringing = asyncio.wrap_future(self._ringing)
             ringing.add_done_callback(_heard)
             async with asyncio.timeout(RING_S):
@@ -136,11 +182,13 @@ class Dispatcher:
             meters.RINGS_FAILED.inc()
             log.warning("dispatcher: no bell could be rung (%s); workers poll", type(error).__name__)
 
-    def _ring_all(self, lane: Lane, released: Sequence[UUID], size: int) -> None:
+    def _ring_all(self, lane: Lane, bells: Iterable[list[UUID]], released_at_s: float) -> None:
         if self._bells.depth(lane) >= MOST_BELLS:
             return  # nobody answers: more bells would only fill Redis, and whoever comes polls
-        for start in range(0, len(released), size):
-            self._bells.ring(lane, released[start : start + size])
+        for bell in bells:
+            if time.monotonic() - released_at_s > STALE_BELL_S:
+                return
+            self._bells.ring(lane, bell)
 
 
 def _heard(ringing: "asyncio.Future[None]") -> None:

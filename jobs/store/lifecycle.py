@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from jobs.chat import ChatRequest
 from jobs.failures import Failure, FailureKind
 from jobs.job import Job, PastAttempt
-from jobs.lanes import Lane
+from jobs.lanes import TERMS, Lane
 from jobs.policy import Intent
 from jobs.states import Outcome
 from jobs.store.charges import (
@@ -28,15 +28,28 @@ from jobs.store.charges import (
 from jobs.store.rows import Move, Opening, move_rows, opening_rows
 
 # queued -> running, for the ids of a bell. SKIP LOCKED: two bells with one id must not wait for each other.
-_RUNG = "id = any(:ids) and released_at is not null"
-# queued -> running without a bell: what was released a while ago and nobody came for.
-_POLLED = "lane = any(:lanes) and released_at < now() - make_interval(secs => :silence_s)"
-_CLAIM = """
-with mine as materialized (
+_RUNG = """
     select id from jobs
-    where state = 'queued' and {which} and deadline_at > now() and cancel_requested_at is null
+    where state = 'queued' and id = any(:ids) and released_at is not null and deadline_at > now()
+        and cancel_requested_at is null
     limit :most for update skip locked
-)
+"""
+# queued -> running without a bell: what was released a while ago and nobody came for, of several lanes by their
+# weights: the nth job of a lane counts as its turn number n / weight. More are locked than taken, until the commit.
+_POLLED = """
+    select d.id from jsonb_to_recordset(cast(:lanes as jsonb)) as l(lane text, weight integer)
+    cross join lateral (
+        select id, row_number() over (order by released_at) as nth from (
+            select id, released_at from jobs
+            where lane = l.lane and state = 'queued' and released_at < now() - make_interval(secs => :silence_s)
+                and deadline_at > now() and cancel_requested_at is null
+            order by released_at limit :most for update skip locked
+        ) lost
+    ) d
+    order by d.nth::float8 / l.weight limit :most
+"""
+_CLAIM = """
+with mine as materialized ({which})
 update jobs set state = 'running', token = gen_random_uuid(), claims = claims + 1,
     lease_until = now() + make_interval(secs => :lease_s), started_at = coalesce(started_at, now())
 from mine where jobs.id = mine.id
@@ -89,6 +102,7 @@ with f as materialized (
         finished_at = case when f.state <> 'queued' or j.cancel_requested_at is not null then clock_timestamp() end,
         released_at = case when f.state = 'queued' then null else j.released_at end,
         run_at = case when f.state = 'queued' then now() + make_interval(secs => f.delay_s) else j.run_at end,
+        deferred = f.state = 'queued' and f.delay_s > 0,
         deaths = case when f.state = 'queued' and {_SURVIVED} then 0 else j.deaths end,
         lane = case when {_SURVIVED} then coalesce(j.home_lane, j.lane) else j.lane end,
         home_lane = case when {_SURVIVED} then null else j.home_lane end
@@ -130,11 +144,10 @@ async def claim_rung(connection: AsyncConnection, ids: Sequence[uuid.UUID], *, l
 async def claim_polled(
     connection: AsyncConnection, lanes: Sequence[Lane], *, most: int, silence_s: float, lease_s: float
 ) -> list[Job]:
-    """Take up to `most` jobs of these lanes whose bell was lost (released over `silence_s` ago, unclaimed)."""
-    found = await connection.execute(
-        CLAIM_POLLED,
-        {"lanes": [lane.value for lane in lanes], "most": most, "silence_s": silence_s, "lease_s": lease_s},
-    )
+    """Take up to `most` jobs of these lanes, by their weights, whose bell was lost (released over `silence_s` ago)."""
+    weights = msgspec.json.encode([{"lane": lane, "weight": TERMS[lane].weight} for lane in lanes]).decode()
+    names = {"lanes": weights, "most": most, "silence_s": silence_s, "lease_s": lease_s}
+    found = await connection.execute(CLAIM_POLLED, names)
     return await _complete(connection, found.all())
 
 

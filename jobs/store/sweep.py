@@ -1,37 +1,15 @@
-"""What nobody else is left to do: release due rows, rescue expired leases, expire the late, ring lost bells again."""
+"""What nobody else is left to do: rescue expired leases, expire the late, ring lost bells again."""
 
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs import ids
-from jobs.lanes import QUARANTINE_AFTER_DEATHS, Lane
+from jobs.lanes import QUARANTINE_AFTER_DEATHS
 from jobs.store.charges import BOOK, UNSEEN
-
-# One look at all lanes, so that an idle dispatcher costs one small query a tick.
-LANES = text("""
-select l.lane,
-    (select count(*) from jobs where lane = l.lane and state = 'queued' and released_at is not null) as depth,
-    exists (select from jobs where lane = l.lane and state = 'queued' and released_at is null and run_at <= now())
-        as has_due
-from unnest(cast(:lanes as text[])) as l(lane)
-""")
-
-# Most urgent first; the advisory lock keeps two dispatchers from filling one lane twice.
-RELEASE = text("""
-with turn as materialized (select pg_try_advisory_xact_lock(7261, hashtext(:lane)) as mine),
-due as materialized (
-    select id from jobs
-    where lane = :lane and state = 'queued' and released_at is null and run_at <= now()
-        and (select mine from turn)
-    order by urgent_at limit :most for update skip locked
-)
-update jobs set released_at = now() from due where jobs.id = due.id returning jobs.id
-""")
 
 # A bell nobody answered: the jobs wait for release again.
 REISSUE = text("""
@@ -94,28 +72,6 @@ from late where jobs.id = late.id returning jobs.id
 """)
 
 FORGET = text("delete from idempotency where created_at < now() - interval '24 hours'")
-
-
-class LaneView(NamedTuple):
-    """A lane as the dispatcher sees it."""
-
-    lane: Lane
-    depth: int
-    """Jobs released and not yet claimed."""
-    has_due: bool
-    """Whether any job waits for release."""
-
-
-async def lanes(connection: AsyncConnection) -> list[LaneView]:
-    """Every lane's depth, and whether it has anything to release."""
-    found = await connection.execute(LANES, {"lanes": [lane.value for lane in Lane]})
-    return [LaneView(Lane(row.lane), row.depth, row.has_due) for row in found]
-
-
-async def release(connection: AsyncConnection, lane: Lane, most: int) -> list[uuid.UUID]:
-    """Release up to `most` due jobs of a lane, most urgent first; [] when another dispatcher holds the lane's turn."""
-    found = await connection.execute(RELEASE, {"lane": lane.value, "most": most})
-    return list(found.scalars())
 
 
 async def reissue(connection: AsyncConnection, after_s: float) -> list[uuid.UUID]:

@@ -14,6 +14,8 @@ tenants = sa.Table(
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("max_queued_jobs", sa.Integer, nullable=False, server_default="1000000"),
     sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("weight", sa.Integer, nullable=False, server_default="1"),
+    sa.CheckConstraint("weight between 1 and 1000", name="tenants_weight_in_bounds"),
 )
 
 api_keys = sa.Table(
@@ -81,6 +83,7 @@ jobs = sa.Table(
     sa.Column("intent_kept", sa.Boolean),
     sa.Column("purged_at", _TIME),
     sa.Column("home_lane", sa.Text),
+    sa.Column("deferred", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint(
         "state in ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'expired')", name="jobs_state_known"
     ),
@@ -89,12 +92,21 @@ jobs = sa.Table(
         "(state in ('queued', 'running')) = (finished_at is null)", name="jobs_terminal_has_finished_at"
     ),
 )
-# Waiting rows in the order of their urgency: what the dispatcher releases from.
+# Due rows by tenant, in the order of their urgency: what the dispatcher releases from. It finds the tenants that wait
+# by leaping from one to the next, and the first of each without reading the others.
 sa.Index(
     "jobs_waiting",
     jobs.c.lane,
+    jobs.c.tenant_id,
     jobs.c.urgent_at,
-    postgresql_where=sa.text("state = 'queued' and released_at is null"),
+    postgresql_where=sa.text("state = 'queued' and released_at is null and not deferred"),
+)
+# Rows that are due later: apart, so that fifty thousand of them at the head of a lane are not read at each release.
+sa.Index(
+    "jobs_deferred",
+    jobs.c.run_at,
+    jobs.c.tenant_id,
+    postgresql_where=sa.text("state = 'queued' and deferred"),
 )
 # Released rows nobody has claimed yet: the depth of a lane, and what the two-second poll reads.
 sa.Index(
@@ -114,6 +126,20 @@ sa.Index(
     jobs.c.state,
     jobs.c.finished_at,
     postgresql_where=sa.text("finished_at is not null"),
+)
+
+# Each lane's round robin between the tenants, shared by all dispatchers. Whoever releases moves `turn` on, in the same
+# statement and only from the turn it looked at: so no two fill the same room.
+lane_turns = sa.Table(
+    "lane_turns",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("turn", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("last_tenant", sa.Uuid, nullable=False, server_default="00000000-0000-0000-0000-000000000000"),
+    sa.Column("deficits", JSONB, nullable=False, server_default="{}"),
+    sa.Column("stock", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("depth", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("turned_at", _TIME, nullable=False, server_default=sa.func.now()),
 )
 
 # Partitioned by month on the id itself: a UUIDv7 begins with its time, so the key is unique and prunes.

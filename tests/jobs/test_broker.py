@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kombu.exceptions import OperationalError
 
 from jobs import ids
-from jobs.broker import VERSION, Bells, celery_url, make_app, read_bell, task_name
+from jobs.broker import VERSION, Bells, LaneCycle, celery_url, make_app, read_bell, task_name
 from jobs.lanes import Lane
 
 IDS = [uuid.UUID(int=number) for number in (1, 2, (1 << 128) - 1)]
@@ -59,6 +59,35 @@ def test_a_monitor_is_shown_every_id_of_the_longest_bell(app: Celery, server: "r
     Bells(app).ring(Lane.BULK, job_ids)
     message: Any = json.loads(server.lpop(Lane.BULK.value))  # type: ignore[arg-type]
     assert message["headers"]["kwargsrepr"].split(", ") == [ids.show("job", job_id) for job_id in job_ids]
+
+
+def test_a_worker_of_two_lanes_with_a_backlog_in_each_pops_them_by_their_weights(app: Celery, server: "redis.Redis"):
+    bells, popped = Bells(app), []
+    for _ in range(24):
+        bells.ring(Lane.STANDARD, IDS[:1])
+        bells.ring(Lane.BULK, IDS[:1])
+    queues = [queue for queue in app.conf.task_queues if queue.name in {Lane.STANDARD, Lane.BULK}]
+    with app.connection_for_read() as connection:
+
+        def take(_: Any, message: Any) -> None:
+            popped.append(message.delivery_info["routing_key"])
+
+        with connection.Consumer(queues, callbacks=[take], no_ack=True, accept=["json"]):
+            while len(popped) < 16:
+                connection.drain_events(timeout=10)
+    assert (popped[:16].count("standard"), popped[:16].count("bulk")) == (12, 4)
+
+
+def test_a_lane_that_was_empty_saves_no_turns_up():
+    cycle = LaneCycle()
+    cycle.update(["standard", "bulk"])
+    assert cycle.consume(2) == ["standard", "bulk"]
+    for _ in range(30):
+        cycle.consume(2)
+        cycle.rotate("standard")
+    taken = [cycle.rotate(cycle.consume(2)[0]) for _ in range(8)]
+    assert taken.count("bulk") in {2, 3}
+    assert cycle.consume(1) in (["standard"], ["bulk"])
 
 
 def test_without_redis_a_bell_says_so_at_once():

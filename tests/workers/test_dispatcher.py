@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,12 +19,14 @@ from jobs.lanes import Lane
 from jobs.settings import Dispatcher as Pace
 from jobs.settings import Settings, Worker
 from jobs.signals import SUBMITTED, Signals
+from jobs.store.release import LaneView
 from jobs.store.session import Database
 from jobs.store.submit import insert
+from routing.fairness import Queue
 from tests.faults.harness import until
 from tests.faults.harness_load import job_ids_in
 from tests.jobs.store import given
-from workers.dispatcher import Dispatcher, bell_size
+from workers.dispatcher import Dispatcher, bell_size, decide
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def settings(database_url: str, own_redis: str) -> Settings:
     return Settings(
         database_url=database_url,
         redis_url=own_redis,
-        worker=Worker(slots=4),
+        worker=Worker(slots=32),
         dispatcher=Pace(tick_ms=20, depth=64, sweep_s=0.1),
     )
 
@@ -122,6 +125,44 @@ def test_a_bell_is_full_under_a_backlog_and_else_shares_among_the_slots(
     assert bell_size(count, asked, slots, most) == size
 
 
+def view(**changes: Any) -> LaneView:
+    """A lane with a pile of two tenants, looked at a while after its stock of 64 was filled."""
+    queues = tuple(Queue(uuid.UUID(int=n), 1, 10_000) for n in (1, 2))
+    plain = LaneView(
+        lane=Lane.BULK, turn=1, depth=30, queues=queues, is_all=True, stock=64, left_then=64, elapsed_s=0.1
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stock"),
+    [
+        ({}, 170),  # 34 claimed in 0.1 s: half a second of that
+        ({"depth": 0}, 128),  # who ran dry gets twice as much, whatever the pace
+        ({"depth": 0, "left_then": 3}, 64),  # three were all that waited: nobody ran dry
+        ({"depth": 0, "stock": 0, "left_then": 0}, 64),  # the first release
+        ({"depth": 0, "stock": 900, "left_then": 900}, 1000),  # never more than the most
+        ({"depth": 20, "stock": 64, "elapsed_s": 3600.0}, 64),  # never less than the least
+    ],
+)
+def test_a_lane_is_filled_for_half_a_second_of_its_workers_pace(changes: dict[str, Any], stock: int):
+    turn = decide(view(**changes), 64, 1000)
+    assert turn is not None
+    assert turn.stock == stock
+    assert sum(turn.shares.takes.values()) == stock - turn.view.depth
+
+
+def test_nothing_is_decided_for_a_lane_that_is_full_or_in_which_nobody_waits():
+    assert decide(view(depth=64, elapsed_s=60.0), 64, 1000) is None
+    assert decide(view(queues=()), 64, 1000) is None
+
+
+def test_a_part_of_the_tenants_gets_one_round_only():
+    turn = decide(view(is_all=False), 64, 1000)
+    assert turn is not None
+    assert set(turn.shares.takes.values()) == {1}
+
+
 async def test_it_releases_the_most_urgent_first_and_no_deeper_than_the_lanes_depth(
     settings: Settings, database: Database
 ):
@@ -132,18 +173,20 @@ async def test_it_releases_the_most_urgent_first_and_no_deeper_than_the_lanes_de
 
 
 async def test_it_rings_each_job_that_it_releases(settings: Settings, database: Database):
-    ids = await submitted(database, 20, Lane.BULK)
-    async with running(settings):
-        rung = await bells(settings.redis_url, Lane.BULK, 20)
+    ids = await submitted(database, 6, Lane.BULK)
+    async with running(msgspec.structs.replace(settings, worker=Worker(slots=4))):
+        rung = await bells(settings.redis_url, Lane.BULK, 6)
     assert sorted(job for bell in rung for job in bell) == sorted(ids)
-    assert {len(bell) for bell in rung} == {5}  # 20 jobs on 4 slots
+    assert {len(bell) for bell in rung} == {2}  # 6 jobs on 4 slots
 
 
 async def test_two_dispatchers_release_and_ring_no_job_twice(settings: Settings, database: Database):
-    wide = msgspec.structs.replace(settings, dispatcher=Pace(tick_ms=5, depth=2000, sweep_s=0.1))
+    wide = msgspec.structs.replace(
+        settings, worker=Worker(slots=100), dispatcher=Pace(tick_ms=5, depth=2000, sweep_s=0.1)
+    )
     async with running(wide), running(wide):
-        ids = [job for _ in range(10) for job in await submitted(database, 50)]
-        rung = await bells(settings.redis_url, Lane.STANDARD, 500)
+        ids = [job for _ in range(10) for job in await submitted(database, 15)]
+        rung = await bells(settings.redis_url, Lane.STANDARD, 150)
     assert Counter(job for bell in rung for job in bell) == Counter(ids)
 
 

@@ -7,17 +7,20 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.job import Submission
 from jobs.lanes import Lane
 from jobs.states import Outcome
 from jobs.store import lifecycle
+from jobs.store import release as releases
 from jobs.store.accounts import ensure_tenant
 from jobs.store.fleet import Presence
 from jobs.store.rows import Closing, Move, Opening
 from jobs.store.session import Database
 from jobs.store.submit import insert
 from jobs.store.uuid7 import uuid7
+from routing.fairness import share_out
 
 RAW = b'{"model": "auto", "messages": [{"role": "user", "content": "hi \\u0000 there"}]}'
 ANSWER = b'{"object": "chat.completion", "choices": [{"message": {"content": "hello"}}]}'
@@ -62,6 +65,15 @@ async def job(database: Database, tenant_id: uuid.UUID, **changes: Any) -> uuid.
     async with database.transaction() as connection:
         await insert(connection, [wanted])
     return wanted.id
+
+
+async def release(connection: AsyncConnection, lane: Lane, most: int) -> list[uuid.UUID]:
+    """Release so many jobs of a lane, as a dispatcher does."""
+    view = await releases.look(connection, 10**6)
+    (found,) = [found for found in view.lanes if found.lane is lane]
+    shares = share_out(most, found.queues)
+    turn = releases.Turn(view=found, shares=shares, stock=found.depth + most)
+    return (await releases.release(connection, [turn])).get(lane, []) if shares.takes else []
 
 
 async def claimed(database: Database, job_id: uuid.UUID) -> uuid.UUID:

@@ -43,6 +43,8 @@ class Known:
     deaths: int = 0
     is_cancelled: bool = False
     is_due: bool = True
+    is_deferred: bool = False
+    """Set apart until it is due and woken."""
     is_late: bool = False
     is_leased: bool = False
     answer: uuid.UUID | None = None
@@ -54,12 +56,13 @@ class Known:
 
     @property
     def is_releasable(self) -> bool:
-        return self.state is State.QUEUED and not self.is_released and self.is_due
+        return self.state is State.QUEUED and not self.is_released and not self.is_deferred
 
     def row(self) -> tuple[object, ...]:
         """What the record must say, in the columns of the machine's `LOOK`."""
         standing = (self.state, self.token, self.claims, self.deaths, self.lane, self.home)
-        return (*standing, self.is_released, self.is_cancelled, self.answer)
+        waits = (self.is_released, self.state is State.QUEUED and self.is_deferred)
+        return (*standing, *waits, self.is_cancelled, self.answer)
 
     def closed(self) -> list[tuple[uuid.UUID, Outcome]]:
         """Closed attempts in the order in which they were made."""
@@ -106,7 +109,7 @@ class Known:
             self.lane, self.home = self.home or self.lane, None
         if state is State.QUEUED:
             self.deaths = 0 if came_back else self.deaths
-            self.is_released, self.is_due = False, move.delay_s == 0
+            self.is_released, self.is_due, self.is_deferred = False, move.delay_s == 0, move.delay_s > 0
             if self.is_cancelled:
                 self.state = State.CANCELLED
 

@@ -10,7 +10,8 @@ from tests import conftest
 
 EMPTY = """
 delete from attempts; delete from payloads; delete from jobs; delete from batches;
-delete from budgets; delete from api_keys; delete from idempotency; delete from tenants; drop table if exists numbers
+delete from budgets; delete from api_keys; delete from idempotency; delete from tenants; drop table if exists numbers;
+update lane_turns set turn = 0, last_tenant = default, deficits = default, stock = 0, depth = 0
 """
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -211,6 +212,23 @@ async def test_a_deferred_job_waits_its_time_and_its_deaths_are_forgiven_if_a_ca
     assert (job.state, job.deaths, job.waits, job.released_at, job.finished_at) == ("queued", deaths, True, None, None)
 
 
+async def test_the_poll_takes_of_its_lanes_by_their_weights_and_fills_up_from_whatever_waits(database: Database):
+    tenant_id = await given.tenant(database)
+    for lane, count in ((Lane.STANDARD, 14), (Lane.BULK, 14)):
+        for _ in range(count):
+            await given.job(database, tenant_id, lane=lane)
+    async with database.statement() as connection:
+        await connection.execute(text("update jobs set released_at = now() - interval '1 h'"))
+
+        async def polled(most: int) -> Counter[Lane]:
+            lanes = (Lane.INTERACTIVE, Lane.STANDARD, Lane.BULK)
+            jobs = await lifecycle.claim_polled(connection, lanes, most=most, silence_s=2.0, lease_s=30)
+            return Counter(job.lane for job in jobs)
+
+        assert await polled(16) == {Lane.STANDARD: 12, Lane.BULK: 4}
+        assert await polled(16) == {Lane.STANDARD: 2, Lane.BULK: 10}
+
+
 async def test_a_flagged_job_is_cancelled_instead_of_deferred(database: Database):
     tenant_id, job_id, token, attempt_id = await running(database)
     async with database.statement() as connection:
@@ -253,7 +271,7 @@ async def test_who_continues_sees_what_was_tried(database: Database):
     assert await settle(database, Move.close(job_id, token, low)) == {job_id}
     assert await settle(database, Move.defer(job_id, token, 0.0, None)) == {job_id}
     async with database.statement() as connection:
-        await sweep.release(connection, Lane.STANDARD, 5)
+        await given.release(connection, Lane.STANDARD, 5)
         (job,) = await lifecycle.claim_rung(connection, [job_id], lease_s=30)
     (past,) = job.past
     assert (past.id, past.outcome, past.deployment, past.answered) == (

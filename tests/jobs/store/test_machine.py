@@ -14,7 +14,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule, run_s
 
 from jobs.lanes import SUBMITTABLE, Lane
 from jobs.states import Outcome, State
-from jobs.store import lifecycle, owner, submit, sweep
+from jobs.store import lifecycle, owner, release, submit, sweep
 from jobs.store.beats import Beats
 from jobs.store.rows import Move
 from jobs.store.session import Database
@@ -102,15 +102,22 @@ class Histories(Yard):
     @rule(lane=ALL_LANES, most=st.integers(1, 6))
     def release(self, lane: Lane, most: int) -> None:
         due = {job.id for job in self.jobs.values() if job.lane is lane and job.is_releasable}
-        released = self.on(lambda connection: sweep.release(connection, lane, most))
+        released = self.on(lambda connection: given.release(connection, lane, most))
         assert set(released) <= due
         assert len(released) == min(most, len(due))
         for job_id in released:
             self.jobs[job_id].is_released = True
 
-    @rule(what=st.sampled_from(["rescue", "expire", "reissue"]))
+    @rule(what=st.sampled_from(["rescue", "expire", "reissue", "wake"]))
     def sweep(self, what: str) -> None:
-        {"rescue": self.rescue, "expire": self.expire, "reissue": self.reissue}[what]()
+        {"rescue": self.rescue, "expire": self.expire, "reissue": self.reissue, "wake": self.wake}[what]()
+
+    def wake(self) -> None:
+        due = [job for job in self.jobs.values() if job.state is State.QUEUED and job.is_deferred and job.is_due]
+        for job in due:
+            job.is_deferred = False
+            self.seen.woken += 1
+        assert set(self.on(release.wake)) == {job.id for job in due}
 
     def rescue(self) -> None:
         dead = [job for job in self.jobs.values() if job.state is State.RUNNING and not job.is_leased]
@@ -269,6 +276,7 @@ class Histories(Yard):
             self.expire_leases({job.id for job in self.jobs.values() if job.state is State.RUNNING})
             self.rescue()
             self.waits_end()
+            self.wake()
             self.expire()
             for lane in Lane:
                 self.release(lane, MANY)

@@ -1,4 +1,4 @@
-"""Release, rescue, expiry and lost bells: what the dispatcher's statements do and leave alone."""
+"""Rescue, expiry and lost bells: what the sweeper's statements do and leave alone."""
 
 import asyncio
 import datetime as dt
@@ -11,7 +11,7 @@ from jobs.lanes import Lane
 from jobs.states import Outcome
 from jobs.store import owner, sweep
 from jobs.store.rows import Move
-from jobs.store.session import Connection, Database
+from jobs.store.session import Database
 from tests.jobs.store import given
 from tests.jobs.store.shared import database_url, module_database_url  # noqa: F401 -- fixtures
 
@@ -24,35 +24,6 @@ async def execute(database: Database, statement: str) -> None:
         await connection.execute(text(statement))
 
 
-async def depths(connection: Connection) -> dict[Lane, int]:
-    return {view.lane: view.depth for view in await sweep.lanes(connection) if view.depth}
-
-
-async def test_the_most_urgent_are_released_first_and_only_when_due(database: Database):
-    tenant_id = await given.tenant(database)
-    hours = [dt.timedelta(hours=n) for n in (3, 1, 2)]
-    third, first, second = [await given.job(database, tenant_id, urgent_at=NOW + hour) for hour in hours]
-    waits = await given.job(database, tenant_id, urgent_at=NOW)
-    await given.job(database, tenant_id, lane=Lane.BULK, urgent_at=NOW)
-    async with database.statement() as connection:
-        await connection.execute(text("update jobs set run_at = now() + interval '1 h' where id = :id"), {"id": waits})
-        assert set(await sweep.release(connection, Lane.STANDARD, 2)) == {first, second}
-        assert await depths(connection) == {Lane.STANDARD: 2}
-        assert await sweep.release(connection, Lane.STANDARD, 2) == [third]
-
-
-async def test_two_dispatchers_do_not_fill_one_lane_twice(database: Database):
-    tenant_id = await given.tenant(database)
-    ids = {await given.job(database, tenant_id) for _ in range(2)}
-    bulk_id = await given.job(database, tenant_id, lane=Lane.BULK)
-    async with database.transaction() as mine, database.statement() as other:
-        taken = set(await sweep.release(mine, Lane.STANDARD, 1))
-        assert await sweep.release(other, Lane.STANDARD, 5) == []
-        assert await sweep.release(other, Lane.BULK, 5) == [bulk_id]
-    async with database.statement() as connection:
-        assert {*await sweep.release(connection, Lane.STANDARD, 5)} == ids - taken
-
-
 async def test_only_old_unanswered_releases_are_taken_back(database: Database):
     tenant_id = await given.tenant(database)
     old, fresh = [await given.job(database, tenant_id, lane=Lane.INTERACTIVE, released=True) for _ in range(2)]
@@ -61,8 +32,7 @@ async def test_only_old_unanswered_releases_are_taken_back(database: Database):
             text("update jobs set released_at = now() - interval '31 s' where id = :id"), {"id": old}
         )
         assert await sweep.reissue(connection, 30.0) == [old]
-        assert await depths(connection) == {Lane.INTERACTIVE: 1}
-        assert await sweep.release(connection, Lane.INTERACTIVE, 5) == [old]
+        assert await given.release(connection, Lane.INTERACTIVE, 5) == [old]
     assert fresh != old
 
 

@@ -45,8 +45,8 @@ WITNESS = (
 OUTCOMES = {"succeed": Outcome.ACCEPTED, "tried": Outcome.FAILED}
 """How the call in hand ends, by the worker's last word; it is cut by any other."""
 LOOK = """
-select id, state, token, claims, deaths, lane, home_lane, released_at is not null, cancel_requested_at is not null,
-    answer_attempt
+select id, state, token, claims, deaths, lane, home_lane, released_at is not null,
+    state = 'queued' and deferred, cancel_requested_at is not null, answer_attempt
 from jobs
 """
 LEDGER = "select id, outcome, cost_usd, closed_at is not null from attempts"
@@ -66,13 +66,14 @@ class Seen:
     """A stale and the fresh claim of one job in one flush."""
     replays: int = 0
     best_efforts: int = 0
+    woken: int = 0
     quarantined: int = 0
     cleared: int = 0
     """Came out of quarantine alive."""
 
     def everything(self) -> bool:
         """Whether every legal move, every outcome and every mishap was met at least once."""
-        rare = min(self.stale_writes, self.mixed_claims, self.replays, self.best_efforts, self.cleared)
+        rare = min(self.stale_writes, self.mixed_claims, self.replays, self.best_efforts, self.cleared, self.woken)
         all_moves = {(move.source, move.target) for move in MOVES}
         return rare > 0 and self.moves.keys() == all_moves and self.outcomes.keys() == set(Outcome)
 
