@@ -40,7 +40,7 @@ def ended(whole: Whole) -> tuple[str, str]:
 def test_workers_with_their_queues_and_tasks_are_shown(whole: Whole):
     found = whole.flower.get("/api/workers", params={"refresh": "1"}).json()
     queues = {name.partition("@")[0]: {queue["name"] for queue in of["active_queues"]} for name, of in found.items()}
-    assert queues == WORKERS
+    assert WORKERS.items() <= queues.items()
     names = {"tokenyard.interactive", "tokenyard.standard", "tokenyard.bulk", "tokenyard.quarantine"}
     assert all(names <= set(worker["registered"]) for worker in found.values())
     until(lambda: set(whole.flower.get("/api/workers", params={"status": "1"}).json().values()) == {True})
