@@ -4,10 +4,12 @@ from fastapi import APIRouter, Request, Response
 
 from api import show
 from api.front import front_of
+from api.problems import RETRY_AFTER_S
 from jobs.store import reads
 from jobs.store.session import StoreUnavailable
 
 router = APIRouter(tags=["operations"])
+LATER = {"retry-after": str(RETRY_AFTER_S)}
 
 
 @router.get("/healthz")
@@ -24,8 +26,8 @@ async def readyz(request: Request) -> Response:
         async with front.database.statement() as connection:
             found = await reads.revision(connection)
     except StoreUnavailable:
-        return show.answer({"status": "unready", "reason": "the database is away"}, 503)
+        return show.answer({"status": "unready", "reason": "the database is away"}, 503, LATER)
     if found != front.migration_head:
         reason = f"the database is at {found}, this code needs {front.migration_head}: python -m migrations.run"
-        return show.answer({"status": "unready", "reason": reason}, 503)
+        return show.answer({"status": "unready", "reason": reason}, 503, LATER)
     return show.answer({"status": "ready", "migration": found})
