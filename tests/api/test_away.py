@@ -27,7 +27,7 @@ ROUTES = [
     for module in (accounts, batches, bulk, health, jobs, ledger, submit)
     for route in module.router.routes
     if isinstance(route, APIRoute)
-    for method in sorted(route.methods)
+    for method in sorted(route.methods or ())
 ]
 NEEDS_NO_STORE = {("GET", "/healthz")}
 PREFIXES = {"job_id": "job", "batch_id": "batch", "key_id": "key"}

@@ -13,7 +13,7 @@ import psycopg
 
 from cli.embedded import Postgres
 from migrations.run import upgrade
-from tests.faults import f01, f02, f03, f05, f07, f08, f09
+from tests.faults import f01, f02, f03, f05, f07, f08, f09, f11
 from tests.faults.harness import Ground, Vain, provider
 
 LATENCY_MS = 300
@@ -58,6 +58,11 @@ async def _f09(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f09.run(ground, chosen.jobs, _say, bells=max(1, chosen.jobs // 8), limit_s=LIMIT_S)).faults
 
 
+async def _f11(ground: Ground, chosen: argparse.Namespace) -> bool:
+    strikes = max(2, round(10 * chosen.scale))
+    return not (await f11.run(ground, _say, strikes=strikes, limit_s=LIMIT_S)).faults
+
+
 TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F01": _f01,
     "F02": _f02,
@@ -66,6 +71,7 @@ TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F07": _f07,
     "F08": _f08,
     "F09": _f09,
+    "F11": _f11,
 }
 
 

@@ -201,12 +201,12 @@ class Yard:
         yard = cls(ground, folder, redis, settings)
         yard._administer("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", yard._name, ground.template)
         try:
-            async with await psycopg.AsyncConnection.connect(yard.database_url, autocommit=True) as connection:
-                yard.connection = connection
-                await oracles.set_witness(connection)
-                yard.key = await asyncio.to_thread(yard._make_key)
-                yield yard
+            yard.connection = await psycopg.AsyncConnection.connect(yard.database_url, autocommit=True)
+            await oracles.set_witness(yard.connection)
+            yard.key = await asyncio.to_thread(yard._make_key)
+            yield yard
         finally:
+            await yard.connection.close()
             for running in yard._running:
                 running.end()
             redis.stop()
@@ -223,6 +223,11 @@ class Yard:
             made.argv, env=environment(made, self._addresses), cwd=CHECKOUT, capture_output=True, check=True
         )
         return done.stdout.decode().strip()
+
+    async def connect(self) -> None:
+        """Look at the record over a fresh connection: Postgres was away."""
+        await self.connection.close()
+        self.connection = await psycopg.AsyncConnection.connect(self.database_url, autocommit=True)
 
     def reach_redis_at(self, url: str) -> None:
         """Give the processes that start from now on another address of Redis: a proxy's."""

@@ -111,7 +111,7 @@ class Oracle:
     """Compares a record with the provider's log from `mark` on; make it before the first submit."""
 
     def __init__(self, connection: "psycopg.AsyncConnection[Any]", log: Path) -> None:
-        self._connection = connection
+        self.connection = connection
         self._log = log
         self._mark = len(log.read_bytes().splitlines()) if log.exists() else 0
 
@@ -128,13 +128,13 @@ class Oracle:
 
     async def ledger(self) -> list[Row]:
         statement = "select id, job_id, outcome, cost_usd, cost_bound_usd from attempts"
-        return [Row(*row) for row in await (await self._connection.execute(statement)).fetchall()]
+        return [Row(*row) for row in await (await self.connection.execute(statement)).fetchall()]
 
     async def judge(self, accepted: Iterable[uuid.UUID]) -> Findings:
         """All invariants over the jobs of `accepted`; calls and rows of other jobs are left to their own judgement."""
         await self.quiet()
         wanted = set(accepted)
-        found = await self._connection.execute("select id, state, answer_attempt from jobs")
+        found = await self.connection.execute("select id, state, answer_attempt from jobs")
         jobs = {row[0]: (row[1], row[2]) for row in await found.fetchall() if row[0] in wanted}
         ledger = [row for row in await self.ledger() if row.job in wanted]
         job_of = {row.id: row.job for row in await self.ledger()}
@@ -158,7 +158,7 @@ class Oracle:
 
     async def _endings(self, wanted: set[uuid.UUID]) -> list[str]:
         """I2 and I3: one ending each, and nothing written to a row that had ended."""
-        history = await (await self._connection.execute("select job_id, was, became from witness")).fetchall()
+        history = await (await self.connection.execute("select job_id, was, became from witness")).fetchall()
         endings = Counter(job for job, was, became in history if became in TERMINAL and was not in TERMINAL)
         twice = [job for job in wanted if endings[job] > 1]
         late = [job for job, was, _ in history if was in TERMINAL and job in wanted]
