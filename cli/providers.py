@@ -49,9 +49,8 @@ def troubles(found: list[Shape], var: Path | None) -> Iterator[str]:
             yield from _of_key(provider["id"], key, var)
     off = [provider for provider in found if not provider["is_on"]]
     if off:
-        unset = sorted({key["env"] for provider in off for key in provider["keys"] if key["env"]})
-        hint = f"; to use one, export its key ({', '.join(unset)}) and {_restart(var)}" if unset else ""
-        yield f"Off, because no key is set: {', '.join(provider['id'] for provider in off)}{hint}"
+        named = [f"{each['id']} ({', '.join(key['env'] for key in each['keys'] if key['env'])})" for each in off]
+        yield f"Off, because no key is set: {', '.join(named)}. To use one, export its key and {_restart(var)}"
 
 
 def _of_breakers(provider: Shape) -> Iterator[str]:
@@ -62,8 +61,8 @@ def _of_breakers(provider: Shape) -> Iterator[str]:
             continue
         failed = f"{breaker['failures']} of {counted(breaker['calls'], 'call')} failed"
         since = f"sick for {span(breaker['tripped_for_s'])} ({failed}; opened {counted(breaker['trips'], 'time')})"
-        again = f"tried again in {span(breaker['opens_in_s'])}" if breaker["opens_in_s"] else "being tried"
-        yield f"{name}: {since}, {again} by itself; its jobs go elsewhere or wait, no attempt is lost"
+        again = f"tried again in {span(breaker['opens_in_s'])}" if breaker["opens_in_s"] else "its next call tries it"
+        yield f"{name}: {since}; {again}. Nothing to type: its jobs go elsewhere or wait, and lose no attempt"
 
 
 def _of_key(provider: str, key: Shape, var: Path | None) -> Iterator[str]:

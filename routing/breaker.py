@@ -10,7 +10,7 @@ its way when the breaker opened, or a probe that is not the one out any more, ne
 
 Its Lua twin for the whole fleet is `workers/lua/breaker.lua`; one suite runs both on the same histories, so change them
 together. The fleet's order is that of arrival: a process reports a failure at once and takes along the successes it had
-before (`count`), so its own order is kept, while successes alone may be late by the reporting interval.
+before (`count`), so its own order is kept, while a busy process' successes may be late by its reporting interval.
 """
 
 from collections.abc import Iterable

@@ -1,9 +1,10 @@
 """Health as the fleet knows it: kept in Redis, cached here, this process's own opinion while Redis is away.
 
 A healthy call asks nobody: what is closed is missing from the cache. Failures are reported at once, each with the
-successes before it; successes alone wait up to half a second and leave as one number. What opens or closes is heard
-over pub/sub within a message, and by a poll of everything every few seconds in case a message got lost. Only a breaker
-whose time is up makes a call wait: for the fleet's leave to be its probe.
+successes before it. Of successes alone the first leaves at once, and those of the half second after it as one number:
+so a worker that calls seldom, whose failures have no successes of its own to take along, is never behind. What opens
+or closes is heard over pub/sub within a message, and by a poll of everything every few seconds in case a message got
+lost. Only a breaker whose time is up makes a call wait: for the fleet's leave to be its probe.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from jobs.gatekeys import (
     key_text,
     limits_key,
     read_notice,
+    subject_name,
     trouble_key,
 )
 from jobs.health import trouble_of
@@ -39,7 +41,7 @@ from workers.scripts import RedisAway, Script, Scripts
 log = logging.getLogger(__name__)
 
 REPORT_S = 0.5
-"""Successes wait at most this long to be reported together."""
+"""Successes wait at most this long to be reported together; so often a busy process reports."""
 POLL_S = 3.0
 """How late a message that got lost is made good."""
 RETRY_S = 2.0
@@ -106,7 +108,7 @@ class SharedHealth:
             elif failure in COUNTED:
                 self._spawn(self._count(subject, self._successes.pop(subject, 0), 1))
         if self._timer is None and self._successes:
-            self._timer = asyncio.get_running_loop().call_later(REPORT_S, self.report)
+            self.report()
 
     def excuse(self, call: Call, passes: Passes) -> None:
         """See Health."""
@@ -128,6 +130,8 @@ class SharedHealth:
                 return
         elif failure not in KEY_FAILURES:
             return
+        elif key not in self.local.troubles:
+            log.warning("health: key %d of %s is refused: %s", key.key_index, key.provider, failure)
         self.local.judge_key(key, failure)
         if self.is_shared:
             self._spawn(self._judge(key, failure))
@@ -139,12 +143,13 @@ class SharedHealth:
             self._heed(notice, notice.at_s)
 
     def report(self) -> None:
-        """Report the successes that wait; the timer calls it."""
-        self._timer = None
-        waiting, self._successes = self._successes, {}
+        """Report the successes that wait, and wait for more; without any the next one leaves at once."""
+        waiting, self._successes, self._timer = self._successes, {}, None
         for subject, successes in waiting.items():
             if self.is_shared and subject not in self.local.breakers:
                 self._spawn(self._count(subject, successes, 0))
+        if waiting:
+            self._timer = asyncio.get_running_loop().call_later(REPORT_S, self.report)
 
     async def work(self) -> None:
         """Poll for ever: what messages did not bring, and whether Redis is back."""
@@ -204,6 +209,8 @@ class SharedHealth:
         if self._timer is not None:
             self._timer.cancel()
             self.report()
+        if self._timer is not None:
+            self._timer.cancel()
         await self.settled()
 
     async def _ask(self, subject: str, lease_s: float) -> Pass | Refusal:
@@ -298,9 +305,12 @@ class SharedHealth:
     def _heed_breaker(self, notice: BreakerNotice, wait_s: float) -> None:
         known = self.local.breakers.get(notice.subject)
         if not notice.is_tripped:
-            self.local.breakers.pop(notice.subject, None)
+            if self.local.breakers.pop(notice.subject, None) is not None:
+                log.warning("health: %s is well again", subject_name(notice.subject)[1])
             return
         self._successes.pop(notice.subject, None)
+        if known is None or known.trips != notice.trips:
+            log.warning("health: %s is sick; open for %.1f s", subject_name(notice.subject)[1], max(0.0, wait_s))
         if wait_s > 0 or known is None or not known.is_tripped:
             self.local.open_until(notice.subject, max(0.0, wait_s))
             known = self.local.breakers[notice.subject]

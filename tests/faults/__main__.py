@@ -13,7 +13,7 @@ import psycopg
 
 from cli.embedded import Postgres
 from migrations.run import upgrade
-from tests.faults import f01, f02, f03, f05, f07, f08, f09, f11
+from tests.faults import f01, f02, f03, f05, f07, f08, f09, f11, f15, f21
 from tests.faults.harness import Ground, Vain, provider
 
 LATENCY_MS = 300
@@ -63,6 +63,14 @@ async def _f11(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f11.run(ground, _say, strikes=strikes, limit_s=LIMIT_S)).faults
 
 
+async def _f15(ground: Ground, chosen: argparse.Namespace) -> bool:
+    return not (await f15.run(ground, chosen.jobs, _say, closed_s=20.0, limit_s=LIMIT_S)).faults
+
+
+async def _f21(ground: Ground, chosen: argparse.Namespace) -> bool:
+    return not (await f21.run(ground, chosen.jobs, _say, dead_s=30.0, limit_s=LIMIT_S)).faults
+
+
 TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F01": _f01,
     "F02": _f02,
@@ -72,6 +80,8 @@ TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F08": _f08,
     "F09": _f09,
     "F11": _f11,
+    "F15": _f15,
+    "F21": _f21,
 }
 
 

@@ -137,11 +137,15 @@ class Ground:
 
     async def slow_down(self, add_ms: float) -> None:
         """Let the provider take longer for every call; 0: as usual again."""
+        await self.script(*([{"kind": "latency", "add_ms": add_ms}] if add_ms else []))
+
+    async def script(self, *faults: dict[str, object]) -> None:
+        """Let the provider have these faults (`sandbox.faults.Fault`) and no others; none: as usual again."""
         async with httpx2.AsyncClient(base_url=self.provider_url) as client:
             await client.delete("/_sandbox/faults")
-            if add_ms:
-                script = {"faults": [{"kind": "latency", "add_ms": add_ms}]}
-                assert (await client.post("/_sandbox/faults", json=script)).status_code == 200
+            if faults:
+                response = await client.post("/_sandbox/faults", json={"faults": list(faults)})
+                assert response.status_code == 200, response.text
 
 
 @contextmanager
