@@ -137,7 +137,7 @@ def build(settings: Settings) -> Front:
         admission=Admission(yard, settings.policies, settings.retention.days),
         yard=yard,
         policies=settings.policies,
-        watch=Watch(database, settings.policies, yard),
+        watch=Watch(database, reader, settings, yard),
         migration_head=head(),
         figures=Figures(database, reader, settings.providers),
         traces=traces.start(settings.telemetry, "tokenyard-api"),

@@ -134,6 +134,6 @@ def sparkline(values: Sequence[float | None]) -> str:
             continue
         x, y = SPARK_MARGIN + place * step, SPARK_MARGIN + room * (1 - value / top)
         lonely = not is_down and (place + 1 == len(values) or values[place + 1] is None)
-        path.append(f"{'L' if is_down else 'M'}{x:.1f} {y:.1f}" + ("h0.1" if lonely else ""))
+        path.append(f"M{x - SPARK_MARGIN:.1f} {y:.1f}h4" if lonely else f"{'L' if is_down else 'M'}{x:.1f} {y:.1f}")
         is_down = True
     return "".join(path)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from jobs.health import Health
 from jobs.store.fleet import LiveWorker
 from jobs.store.overview import Ended, LaneLoad, Latency, Pulse, Spent
 
@@ -18,5 +19,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     latencies: Sequence[Latency] | None = None
     lanes: Sequence[LaneLoad] | None = None
     workers: Sequence[LiveWorker] | None = None
+    health: Health | None = None
     failures: Sequence[Any] | None = None
     """Rows of `overview.newest_failures`."""

@@ -13,7 +13,10 @@ _environment = Environment(
     auto_reload=False,
 )
 
+_TEMPLATES = {name: _environment.get_template(name) for name in _environment.list_templates()}
+"""All of them, read when the process starts: files that change under it must not meet code that does not know them."""
+
 
 def render(name: str, **values: Any) -> str:
     """The template of this name with these values."""
-    return _environment.get_template(name).render(values)
+    return _TEMPLATES[name].render(values)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from api.page import failures, plots, words
+from api.page import failures, plots, providers, words
 from api.page.plots import Chart, Series
 from api.page.snapshot import Snapshot
 from api.page.templates import render
@@ -61,6 +61,8 @@ def draw(seen: Snapshot, policies: Mapping[str, Policy], yard: Yard) -> str:
         tiles=_tiles(seen, policies, yard),
         lanes=None if seen.lanes is None else _lanes(seen),
         workers=None if seen.workers is None else [_worker(one, seen.pulse.now) for one in seen.workers],
+        is_known=seen.health is None or seen.health.is_known,
+        providers=None if seen.health is None else providers.rows(seen.health, yard.enabled),
         throughput=None if seen.ended is None else _throughput(seen),
         costs=None if seen.spent is None else _costs(seen, seen.spent),
         unknown=_unknown(seen.spent or ()),
@@ -216,8 +218,11 @@ def _costs(seen: Snapshot, spent: Sequence[Spent]) -> Chart:
 
 
 def _latency(one: Latency) -> dict[str, Any]:
+    model, _, provider = one.deployment.rpartition("@")
     return {
         "deployment": one.deployment,
+        "model": model or one.deployment,
+        "provider": provider,
         "calls": f"{one.calls:,}",
         "open": f"{one.open:,}",
         "failed": words.share(one.failed, one.calls - one.open),

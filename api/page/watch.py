@@ -3,14 +3,16 @@
 import asyncio
 import datetime as dt
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from api.page import view
 from api.page.part import Part
 from api.page.snapshot import Snapshot
 from api.page.spending import Spending
-from jobs.policy import Policy
+from jobs.health import Health, HealthReader
+from jobs.settings import Settings
 from jobs.store import fleet, overview
 from jobs.store.session import Connection, Database, StoreUnavailable
 from routing.plan import Yard
@@ -28,10 +30,12 @@ T = TypeVar("T")
 class Watch:
     """What every tenant that is looked at sees; one for each API process."""
 
-    def __init__(self, database: Database, policies: Mapping[str, Policy], yard: Yard) -> None:
+    def __init__(self, database: Database, health: HealthReader, settings: Settings, yard: Yard) -> None:
         self._database = database
-        self._policies = policies
+        self._policies = settings.policies
         self._yard = yard
+        # Redis is asked, not Postgres, and it answers within two seconds or counts as away: no need to rest.
+        self._health = Part(partial(health.read, settings.providers), fresh_s=FRESH_S, rest=0)
         self._turns = asyncio.Semaphore(MOST_READINGS)
         self._boards: dict[uuid.UUID, Board] = {}
 
@@ -40,7 +44,7 @@ class Watch:
         if tenant_id not in self._boards:
             if len(self._boards) >= MOST_TENANTS:
                 await self.close()
-            self._boards[tenant_id] = Board(tenant_id, self.ask, self.draw)
+            self._boards[tenant_id] = Board(tenant_id, self)
         drawn = await self._boards[tenant_id].page.get(WAIT_S)
         if drawn is None:
             raise StoreUnavailable("the record took too long to answer")
@@ -49,6 +53,7 @@ class Watch:
     async def close(self) -> None:
         """Give up what is being read, and forget it all."""
         boards, self._boards = list(self._boards.values()), {}
+        await self._health.close()
         for board in boards:
             await board.close()
 
@@ -56,6 +61,10 @@ class Watch:
         """Ask the record something, in turn. Raises StoreUnavailable."""
         async with self._turns, self._database.statement() as connection:
             return await question(connection)
+
+    async def health(self) -> Health | None:
+        """How the providers stand; None while nobody knows even that nobody knows."""
+        return await self._health.get()
 
     def draw(self, seen: Snapshot) -> str:
         """A snapshot as HTML."""
@@ -65,15 +74,9 @@ class Watch:
 class Board:
     """The readings of one tenant, each at its own pace: what is dear to read is read less often."""
 
-    def __init__(
-        self,
-        tenant_id: uuid.UUID,
-        ask: Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]],
-        draw: Callable[[Snapshot], str],
-    ) -> None:
+    def __init__(self, tenant_id: uuid.UUID, watch: Watch) -> None:
         self._tenant_id = tenant_id
-        self._ask = ask
-        self._draw = draw
+        self._watch = watch
         self._now = dt.datetime.now(dt.UTC)
         self.page: Part[str] = Part(self._make, fresh_s=FRESH_S, rest=0)  # what it waits for rests by itself
         self._parts: dict[str, Part[Sequence[Any]]] = {
@@ -96,16 +99,20 @@ class Board:
 
         async def read() -> Sequence[Any]:
             more = (self._now,) if timed else ()
-            found: Sequence[Any] = await self._ask(lambda connection: question(connection, self._tenant_id, *more))
+            found: Sequence[Any] = await self._watch.ask(
+                lambda connection: question(connection, self._tenant_id, *more)
+            )
             return found
 
         return Part(read)
 
     async def _make(self) -> str:
-        pulse = await self._ask(lambda connection: overview.pulse(connection, self._tenant_id))
+        pulse = await self._watch.ask(lambda connection: overview.pulse(connection, self._tenant_id))
         self._now = pulse.now
-        found = await asyncio.gather(*(self._unless_too_long(part) for part in self._parts.values()))
-        return self._draw(Snapshot(pulse=pulse, **dict(zip(self._parts, found, strict=True))))
+        readings = (self._unless_too_long(part) for part in self._parts.values())
+        health, *found = await asyncio.gather(self._watch.health(), *readings)
+        parts = dict(zip(self._parts, found, strict=True))
+        return self._watch.draw(Snapshot(pulse=pulse, health=health, **parts))
 
     async def _unless_too_long(self, part: Part[Sequence[Any]]) -> Sequence[Any] | None:
         """A reading that Postgres broke off is missing from the page; the pulse has said that Postgres is there."""

@@ -51,8 +51,9 @@ def millis(value: float | None) -> str:
 
 
 def ago(then: dt.datetime, now: dt.datetime) -> str:
-    """How long ago it was."""
-    return f"{span(max(0.0, (now - then).total_seconds()))} ago"
+    """How long ago it was, to the second."""
+    seconds = int((now - then).total_seconds())
+    return "just now" if seconds < 1 else f"{span(seconds) if seconds >= 60 else f'{seconds} s'} ago"
 
 
 def stamp(moment: dt.datetime) -> str:

@@ -1,6 +1,7 @@
 """The page in a real browser: it fits, it breaks no rule of its own, runs nothing of others, and is live."""
 
 import asyncio
+import itertools
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -39,6 +40,7 @@ WINDOWS: list[tuple[str, int, int, Literal["light", "dark"]]] = [
     ("phone", 390, 844, "light"),
     ("small", 360, 740, "dark"),
 ]
+SIDES: tuple[tuple[Literal["x", "y"], Literal["width", "height"]], ...] = (("x", "width"), ("y", "height"))
 PATIENCE_MS = 20_000
 
 
@@ -93,6 +95,16 @@ class Looker:
         width: int = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         return width
 
+    async def overlaps(self) -> list[str]:
+        """Pairs of panels that lie on each other, and panels without any size."""
+        panels = await self.page.locator(".panel").all()
+        boxes = {await panel.get_attribute("id"): await panel.bounding_box() for panel in panels}
+        found = [f"{name} is not to be seen" for name, box in boxes.items() if not box or not box["height"]]
+        for (one, a), (other, b) in itertools.combinations(boxes.items(), 2):
+            if a and b and all(a[at] < b[at] + b[size] and b[at] < a[at] + a[size] for at, size in SIDES):
+                found.append(f"{one} on {other}")
+        return found
+
 
 @pytest.fixture
 async def served(settings: Settings) -> AsyncIterator[Served]:
@@ -137,6 +149,7 @@ async def test_it_fits_every_window_and_breaks_no_rule(
         await looker.hears("Live")
         await looker.page.screenshot(path=tmp_path / f"{name}-{scheme}.png", full_page=True)
         assert await looker.overflow() <= 0, name
+        assert await looker.overlaps() == [], name
         assert looker.complaints == [], name
         assert looker.hosts == {served.url.removeprefix("http://")}
         assert await looker.page.locator("main img, main iframe, main script").count() == 0

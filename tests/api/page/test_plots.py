@@ -47,6 +47,6 @@ def test_the_largest_get_colours_and_the_rest_share_one():
 
 
 def test_a_line_has_gaps_where_there_is_no_figure():
-    assert sparkline([1.0, None, 1.0, 0.5]) == "M2.0 2.0h0.1M72.7 2.0L108.0 12.0"
+    assert sparkline([1.0, None, 1.0, 0.5]) == "M0.0 2.0h4M72.7 2.0L108.0 12.0"
     assert sparkline([None] * 3) == sparkline([]) == ""
     assert "nan" not in sparkline([0.0, 0.0])

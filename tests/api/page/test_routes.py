@@ -142,7 +142,10 @@ async def test_the_page_needs_no_redis(settings: Settings, database: Database):
         visitor = Visitor(app)
         async with visitor.client:
             await visitor.sign_in(await make_key(database, "default", Scope.ADMIN))
-            assert tile(await visitor.look(), "waiting") == ("0", "0 running")
+            page = await visitor.look()
+            assert tile(page, "waiting") == ("0", "0 running")
+            assert "Redis is away" in page
+            assert re.search(r'id="provider-lab".*?unknown', page)
 
 
 async def test_while_postgres_is_away_the_page_says_so(settings: Settings, visitor: Visitor, database: Database):
