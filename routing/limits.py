@@ -28,7 +28,7 @@ SPREAD_S = 60.0
 class Refusal(msgspec.Struct, frozen=True):
     """Not now: why a call was not let in, and how long to wait before asking again (seconds)."""
 
-    reason: Literal["rate_limit", "concurrency", "breaker", "key_disabled"]
+    reason: Literal["rate_limit", "concurrency", "breaker", "key_disabled", "budget"]
     delay_s: float
 
 

@@ -27,7 +27,7 @@ RATE_LIMIT_S = 1.0
 NOW = UUID(int=0)
 """Stands for the attempt just made, which the ledger closes only after the verdict."""
 
-DeferReason = Literal["rate_limit", "concurrency", "breaker", "key_disabled", "backoff"]
+DeferReason = Literal["rate_limit", "concurrency", "breaker", "key_disabled", "budget", "backoff"]
 
 
 class Began(msgspec.Struct, frozen=True):
@@ -226,7 +226,7 @@ def _pass_by(standing: Standing, refusals: Mapping[str, Refusal], chance: float)
         if free:
             return _go(standing, _least_tried(standing, free), steps[0].tier, None, chance)
         met += [refusals[step.id] for step in inside]
-        if any(refusal.reason in ("rate_limit", "concurrency") for refusal in met):
+        if any(refusal.reason in ("rate_limit", "concurrency", "budget") for refusal in met):
             break
     if not met:
         return _settle(standing, None)
@@ -325,7 +325,8 @@ def _asked(failure: Failure, otherwise_s: float) -> float:
 
 
 def _later(delay_s: float, reason: DeferReason) -> Defer:
-    return Defer(min(max(SHORTEST_DEFER_S, delay_s), LONGEST_DEFER_S), reason)
+    most_s = float("inf") if reason == "budget" else LONGEST_DEFER_S  # a budget's wait is no provider's word
+    return Defer(min(max(SHORTEST_DEFER_S, delay_s), most_s), reason)
 
 
 def _explain(lack: cascade.Shortfall, plan: Plan, event: Answered) -> str:

@@ -56,10 +56,6 @@ def believable(usage: Usage | None) -> Usage | None:
     return usage
 
 
-class LostLease(Exception):
-    """The job has moved on without this worker: nothing more may be spent on it here."""
-
-
 class Made(msgspec.Struct, frozen=True):
     """An attempt that was made: what came back, and its closing (the outcome is the verdict's to change)."""
 
@@ -70,7 +66,10 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class Attempt:
-    """Makes one call of a job. `call` returns Made, or the gate's Refusal; raises LostLease before any spending."""
+    """Makes one call of a job.
+
+    `call` returns Made, or the Refusal of the gate or of a budget; raises LostLease before any spending.
+    """
 
     def __init__(self, parts: Parts, job: Job, plan: Plan, step: Step) -> None:
         self._parts = parts
@@ -97,7 +96,8 @@ class Attempt:
         result: Answer | Failure | None = None
         with self._parts.telemetry.calling(self._job, self.id, self._step) as called:
             try:
-                await self._open()
+                if refusal := await self._open():
+                    return refusal
                 wire = self._encode()
                 result = await self._send(wire, entry, time_left_s)
                 self._known = self._closing(result)
@@ -119,7 +119,8 @@ class Attempt:
             total_ms=self._ms(),
         )
 
-    async def _open(self) -> None:
+    async def _open(self) -> Refusal | None:
+        """Write the attempt; a Refusal when a budget has no room for it. Raises LostLease, StoreUnavailable."""
         deployment = self._step.deployment
         opening = Opening(
             id=self.id,
@@ -141,10 +142,11 @@ class Attempt:
         except asyncio.CancelledError:
             self._is_open = await written
             raise
-        if not opened:
-            raise LostLease
+        if not opened and (refusal := await self._parts.refused(opening)):
+            return refusal
         self._is_open = True
         failpoints.hit("attempt_opened")
+        return None
 
     def _encode(self) -> WireRequest:
         failpoints.taste(self._job.request.raw)

@@ -14,7 +14,7 @@ from jobs.failures import Failure, FailureKind
 from jobs.job import Job
 from jobs.lanes import TERMS, Lane
 from jobs.store.lifecycle import claim_polled, claim_rung
-from jobs.store.rows import Move
+from jobs.store.rows import Closing, Move
 from jobs.store.session import Connection, StoreUnavailable
 from routing.plan import UnknownName
 from workers.leases import Stop
@@ -162,12 +162,14 @@ class Intake:
 
     async def _carry_bound(self, job: Job, ends_at_s: float) -> str:
         """One of the house's few borders: whatever a job does, its neighbours in the bell go on."""
+        runner: Runner | None = None
         try:
             async with self._room:
                 plan = self._parts.plan(job)
                 if isinstance(plan, UnknownName):
                     return await self._fail(job, plan.failure)
-                return await Runner(self._parts, job, plan, ends_at_s).run()
+                runner = Runner(self._parts, job, plan, ends_at_s)
+                return await runner.run()
         except StoreUnavailable:
             log.warning("Postgres is away; the job's lease runs out and it is rescued")
             return "left to rescue"
@@ -178,11 +180,11 @@ class Intake:
             failure = Failure(
                 FailureKind.INTERNAL, "a defect of Tokenyard; the worker's log has it under this job's id"
             )
-            return await self._fail(job, failure)
+            return await self._fail(job, failure, runner.cut() if runner is not None else None)
 
-    async def _fail(self, job: Job, failure: Failure) -> str:
-        """End a job that can't even begin."""
-        await self._parts.moves.add(Move.fail(job.id, job.token, failure, None), at_once=True)
+    async def _fail(self, job: Job, failure: Failure, closing: Closing | None = None) -> str:
+        """End a job that can't even begin, or that a defect of ours ended, with the call it had open."""
+        await self._parts.moves.add(Move.fail(job.id, job.token, failure, closing), at_once=True)
         self._parts.announce(job.id)
         return "failed"
 

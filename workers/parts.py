@@ -10,10 +10,13 @@ from jobs.job import Job
 from jobs.lanes import Lane
 from jobs.settings import Settings
 from jobs.signals import ENDED, Signals
+from jobs.store import budgets
 from jobs.store.flush import Flush
 from jobs.store.lifecycle import open_attempts, settle
 from jobs.store.rows import Move, Opening
 from jobs.store.session import Database
+from routing.allowance import Ceiling, wait_for
+from routing.limits import Refusal
 from routing.plan import Plan, UnknownName
 from workers.gate import Gate
 from workers.leases import Leases
@@ -21,6 +24,10 @@ from workers.telemetry import Telemetry
 from workers.transport import Transport
 
 ANNOUNCE_S = 0.002
+
+
+class LostLease(Exception):
+    """The job has moved on without this worker: nothing more may be spent on it here."""
 
 
 class Parts:
@@ -58,6 +65,25 @@ class Parts:
         self.transport = transport
         self._ended: list[uuid.UUID] = []
         self._timer: asyncio.TimerHandle | None = None
+
+    async def refused(self, opening: Opening) -> Refusal | None:
+        """Why an attempt was not written: a budget without room, or (None) it is there after all.
+
+        Raises LostLease, StoreUnavailable.
+        """
+        async with self._record.statement() as connection:
+            found = await budgets.in_the_way(connection, opening)
+            if not found:
+                raise LostLease
+            if await budgets.is_written(connection, opening):
+                return None
+            ceilings = [
+                Ceiling(each.id, each.cap_usd, each.settled_usd, each.reserved_usd, each.ends_in_s) for each in found
+            ]
+            wait = wait_for(ceilings, opening.cost_bound_usd)
+            if wait.exhausted:
+                await budgets.exhaust(connection, wait.exhausted)
+        return wait.refusal
 
     def is_urgent(self, job: Job) -> bool:
         """Whether its rows are written at once instead of waiting for company."""

@@ -36,9 +36,9 @@ from routing.verdict import (
     judge,
     turned_away,
 )
-from workers.attempt import Attempt, LostLease, Made
+from workers.attempt import Attempt, Made
 from workers.leases import Stop
-from workers.parts import Parts
+from workers.parts import LostLease, Parts
 
 LOST = "moved on"
 WORDS = {FailOver: "failed over to", Escalate: "escalated to"}
@@ -75,7 +75,7 @@ class Runner:
             async with asyncio.timeout(max(0.0, self._ends_at_s - time.monotonic())):
                 rest = await self._walk()
         except TimeoutError:
-            rest = Rest(Move.expire(self._job.id, self._job.token, self._cut()), "expired")
+            rest = Rest(Move.expire(self._job.id, self._job.token, self.cut()), "expired")
         except LostLease:  # or its owner asked to cancel: then the same statement that gives it back cancels it
             rest = Rest(Move.defer(self._job.id, self._job.token, 0.0, None), LOST)
         except StoreUnavailable:  # while a call was to be opened: nothing was sent
@@ -184,8 +184,8 @@ class Runner:
         if task is not None:
             task.uncancel()
         if self._parts.leases.stop_reason(self._job.id) is Stop.CANCELLED:
-            return Rest(Move.cancel(self._job.id, self._job.token, self._cut()), "cancelled")
-        return Rest(Move.defer(self._job.id, self._job.token, 0.0, self._cut()), "released")
+            return Rest(Move.cancel(self._job.id, self._job.token, self.cut()), "cancelled")
+        return Rest(Move.defer(self._job.id, self._job.token, 0.0, self.cut()), "released")
 
     def _unsent(self) -> Closing | None:
         """The closing of an attempt whose row may or may not have been written, and whose call was not made."""
@@ -193,7 +193,8 @@ class Runner:
             return None
         return Closing(id=self._attempt.id, outcome=Outcome.NOT_SENT, cost_usd=Decimal(0), cost_basis="usage")
 
-    def _cut(self) -> Closing | None:
+    def cut(self) -> Closing | None:
+        """The closing of the call in flight, if there is one."""
         return self._attempt.cut() if self._attempt else None
 
     async def _settle(self, rest: Rest) -> str:

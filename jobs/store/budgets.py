@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Row, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from jobs.store.rows import Opening
 from jobs.store.uuid7 import uuid7
 
 Period = Literal["total", "day", "month"]
@@ -29,6 +30,9 @@ select b.id, b.tenant_id, b.key_id, b.cap_usd, b.period, b.alert_percents, b.cre
     case when s.is_over then s.starts else b.period_start end as period_start,
     case when b.period <> 'total'
         then (s.starts at time zone 'UTC' + ('1 ' || b.period)::interval) at time zone 'UTC' end as period_end,
+    extract(epoch from case when b.period <> 'total'
+        then (s.starts at time zone 'UTC' + ('1 ' || b.period)::interval) at time zone 'UTC' - now() end
+    )::float8 as ends_in_s,
     case when s.is_over then 0 else b.settled_usd end as settled_usd,
     case when s.is_over then 0 else b.reserved_usd end as reserved_usd,
     case when s.is_over then null else b.exhausted_at end as exhausted_at
@@ -47,6 +51,7 @@ IN_THE_WAY = text(
     )
     + " where j.id = :job_id and j.token = :token and j.state = 'running' and j.cancel_requested_at is null"
 )
+WRITTEN = text("select exists (select from attempts where id = :id and token = :token and outcome is null)")
 CREATE = text("""
 insert into budgets (id, tenant_id, key_id, cap_usd, period, alert_percents, period_start)
 values (:id, :tenant_id, :key_id, :cap_usd, :period, :alert_percents,
@@ -113,6 +118,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     period_start: dt.datetime
     period_end: dt.datetime | None
     """When all of it is there again (UTC midnight); None: never."""
+    ends_in_s: float | None
     settled_usd: Decimal
     reserved_usd: Decimal
     exhausted_at: dt.datetime | None
@@ -157,9 +163,16 @@ async def find(connection: AsyncConnection, tenant_id: uuid.UUID, budget_id: uui
     return found[0] if found else None
 
 
-async def in_the_way(connection: AsyncConnection, job_id: uuid.UUID, token: uuid.UUID) -> list[Budget]:
-    """The budgets that a running job's calls are charged to; [] when the token is stale (or there is none)."""
-    return _budgets((await connection.execute(IN_THE_WAY, {"job_id": job_id, "token": token})).all())
+async def in_the_way(connection: AsyncConnection, opening: Opening) -> list[Budget]:
+    """The budgets of an attempt that was not written; [] when its token is stale, or they are gone."""
+    names = {"job_id": opening.job_id, "token": opening.token}
+    return _budgets((await connection.execute(IN_THE_WAY, names)).all())
+
+
+async def is_written(connection: AsyncConnection, opening: Opening) -> bool:
+    """Whether the attempt is there after all: said twice, the second time may come too late to see the first."""
+    found: bool = (await connection.execute(WRITTEN, {"id": opening.id, "token": opening.token})).scalar_one()
+    return found
 
 
 async def create(
@@ -260,6 +273,7 @@ def _budgets(rows: Sequence[Row[Any]]) -> list[Budget]:
             alert_percents=tuple(row.alert_percents),
             period_start=row.period_start,
             period_end=row.period_end,
+            ends_in_s=row.ends_in_s,
             settled_usd=row.settled_usd,
             reserved_usd=row.reserved_usd,
             exhausted_at=row.exhausted_at,

@@ -91,3 +91,17 @@ def test_two_tiers_of_models_behave_as_two_tiers_of_deployments():
     first = judge(planned, (), Began(), HALF)
     assert first == Start(planned.steps[0])
     assert judge(planned, (), low(planned.steps[0]), HALF) == Escalate(planned.steps[2])
+
+
+# Budgets
+
+
+def test_a_tier_that_a_budget_has_no_room_for_is_not_passed_by_and_waits_for_the_soonest():
+    assert ruling(held(east="budget")) == FailOver(WEST)
+    assert ruling(held(east="budget", west="budget")) == Defer(2.0, "budget")
+    assert ruling(held(east="breaker", west="budget")) == Defer(2.0, "budget")
+
+
+def test_a_budgets_wait_may_be_as_long_as_its_period():
+    refusals = {one: Refusal("budget", 86_000.0) for one in (SMALL_EAST, SMALL_WEST)}
+    assert ruling(Held(refusals)) == Defer(86_000.0, "budget")

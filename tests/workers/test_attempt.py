@@ -12,7 +12,8 @@ from routing.limits import Refusal
 from routing.plan import Plan
 from tests.workers.lab import COST_USD, Lab, answers, refuses, reply
 from tests.workers.server import sends
-from workers.attempt import Attempt, LostLease, Made
+from workers.attempt import Attempt, Made
+from workers.parts import LostLease
 
 
 async def attempt(lab: Lab) -> Attempt:
