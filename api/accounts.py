@@ -1,5 +1,6 @@
 """/v1/keys: make, list and revoke API keys; for keys with the scope admin."""
 
+import datetime as dt
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from jobs.store.accounts import KeyEntry, Scope
 
 router = APIRouter(tags=["keys"])
 MOST_BYTES = 10_000
+LATEST = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
 
 
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,6 +26,8 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
     scopes: Annotated[list[Literal["submit", "read", "admin"]], Meta(min_length=1)]
+    expires_at: Annotated[dt.datetime, Meta(tz=True)] | None = None
+    """From then on it does not work; without it, until it is revoked."""
 
 
 _SCHEMA = {"requestBody": {"required": True, "content": {"application/json": {"schema": msgspec.json.schema(NewKey)}}}}
@@ -40,11 +44,13 @@ async def create(request: Request, key: Admin) -> Response:
         raise Problem(Code.INVALID_VALUE, message) from error
     if "\0" in wanted.name:
         raise Problem(Code.INVALID_VALUE, "name: must not contain the character NUL", "name")
+    if wanted.expires_at is not None and not dt.datetime.now(dt.UTC) < wanted.expires_at < LATEST:
+        raise Problem(Code.INVALID_VALUE, "expires_at: must be a time to come", "expires_at")
     scopes = [Scope(scope) for scope in wanted.scopes]
     async with front_of(request).database.transaction() as connection:
-        key_id, text = await accounts.create_key(connection, key.tenant_id, wanted.name, scopes)
-    body = {"id": show.shown("key", key_id), "object": "key", "name": wanted.name, "scopes": scopes, "key": text}
-    return show.answer(body, 201)
+        key_id, text = await accounts.create_key(connection, key.tenant_id, wanted.name, scopes, wanted.expires_at)
+    body = {"id": show.shown("key", key_id), "object": "key", "name": wanted.name, "scopes": scopes}
+    return show.answer(body | {"expires_at": show.moment(wanted.expires_at), "key": text}, 201)
 
 
 @router.get("/v1/keys")
@@ -72,5 +78,7 @@ def _entry(entry: KeyEntry) -> show.JsonObject:
         "prefix": f"ty_{entry.short_id}",
         "scopes": entry.scopes,
         "created_at": show.moment(entry.created_at),
+        "expires_at": show.moment(entry.expires_at),
+        "is_expired": entry.is_expired,
         "revoked_at": show.moment(entry.revoked_at),
     }

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -13,6 +13,7 @@ from jobs.job import Submission
 from jobs.lanes import TERMS, Lane, urgent_at
 from jobs.policy import Intent, Policy
 from jobs.store.accounts import Key
+from routing.allowance import Ceiling, has_room
 from routing.plan import UnknownName, Yard, feasible, plan, policy_for
 
 MOST_REMEMBERED = 1024
@@ -64,6 +65,15 @@ class Admission:
             metadata=envelope.metadata,
             released=lane is Lane.INTERACTIVE,
         )
+
+    def has_room(self, wish: Wish, submission: Submission, ceilings: Sequence[Ceiling]) -> bool:
+        """Whether any call that could carry an admitted job may fit into these budgets before its deadline."""
+        policy = policy_for(wish.request.model, submission.policy, self._policies, self._yard.catalog)
+        if isinstance(policy, UnknownName):
+            return True
+        steps = plan(submission.id, wish.request, policy, submission.intent, self._yard).steps
+        time_left_s = (submission.deadline_at - ids.moment_of(submission.id)).total_seconds()
+        return has_room(ceilings, [step.bound_usd for step in steps], time_left_s)
 
     def _judge(self, wish: Wish, policy_name: str | None) -> Policy:
         intent = wish.envelope.intent or NO_INTENT

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import (
     accounts,
     batches,
+    budgets,
     bulk,
     docs,
     health,
@@ -26,6 +27,7 @@ from api import (
     submit,
 )
 from api.admission import Admission
+from api.allowance import Allowance
 from api.auth import known_query
 from api.figures import Figures
 from api.front import Front
@@ -51,7 +53,7 @@ from routing.plan import Yard
 POOL_SIZE = 12
 STOP_AGAIN_S = 0.5
 VERSION = "0.1.0"
-ROUTERS = (submit, bulk, jobs, batches, ledger, models, providers, accounts, health, metrics, docs, page)
+ROUTERS = (submit, bulk, jobs, batches, ledger, models, providers, accounts, budgets, health, metrics, docs, page)
 
 
 def create() -> FastAPI:
@@ -134,6 +136,7 @@ def build(settings: Settings) -> Front:
         submissions=submissions,
         keys=Keyring(database),
         quota=Quota(database),
+        allowance=Allowance(database),
         admission=Admission(yard, settings.policies, settings.retention.days),
         yard=yard,
         policies=settings.policies,

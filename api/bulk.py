@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api import show
 from api.admission import Defaults
+from api.allowance import exhausted
 from api.auth import Submitter
 from api.bodies import check_encoding, too_large
 from api.contract import BULK
@@ -26,6 +28,7 @@ from jobs.store.accounts import Key
 from jobs.store.idempotency import Claim, Reply
 from jobs.store.submit import Batch, Spool, copy_in
 from jobs.store.uuid7 import uuid7
+from routing.allowance import Ceiling
 
 router = APIRouter(tags=["jobs"])
 ROUTE = "/v1/jobs/bulk"
@@ -49,6 +52,9 @@ class Intake:
         self.batch_id = uuid7()
         self.refused = 0
         self.by_lane: Counter[Lane] = Counter()
+        self.tight: Sequence[Ceiling] = ()
+        """Budgets that have refused calls: one line at least must have room in them."""
+        self.has_room = False
         self.details: list[dict[str, Any]] = []
 
     def take(self, line: bytes) -> None:
@@ -68,6 +74,8 @@ class Intake:
         most = self._front.settings.api.max_bulk_jobs
         if self._spool.total >= most:
             raise Problem(Code.TOO_MANY_LINES, f"a bulk submit takes at most {most:,} jobs; send the rest in another")
+        if self.tight and not self.has_room:
+            self.has_room = self._front.admission.has_room(wish, submission, self.tight)
         row = msgspec.structs.replace(submission, batch_id=self.batch_id, batch_seq=self._spool.total, released=False)
         self._spool.add(row)
         self.by_lane[row.lane] += 1
@@ -95,11 +103,14 @@ async def bulk(
         return accepted(kept.reply_to(await _read_lines(request, None, front)), BATCHES)
     with Spool() as spool:
         intake = Intake(front, key, defaults, spool)
+        intake.tight = await front.allowance.tight(key)
         digest = await _read_lines(request, intake, front)
         # Asked again: the first sending may have been committed while the lines of this one came in.
         if once is not None and (kept := await once.answered(front.database)) is not None:
             return accepted(kept.reply_to(digest), BATCHES)
         _check(intake, spool, on_error)
+        if intake.tight and not intake.has_room:
+            raise exhausted(intake.tight)
         await front.quota.take(key, spool.total)
         batch = Batch(id=intake.batch_id, tenant_id=key.tenant_id, total=spool.total, skipped=intake.refused)
         body = msgspec.json.encode(show.new_batch(batch) | {"errors": intake.details})

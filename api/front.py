@@ -7,6 +7,7 @@ import msgspec
 from fastapi import Request
 
 from api.admission import Admission
+from api.allowance import Allowance
 from api.figures import Figures
 from api.keys import Keyring
 from api.page.watch import Watch
@@ -34,6 +35,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     submissions: Flush[Submission, uuid.UUID]
     keys: Keyring
     quota: Quota
+    allowance: Allowance
     admission: Admission
     yard: Yard
     policies: Mapping[str, Policy]

@@ -7,7 +7,7 @@ from jobs.store.accounts import Key, Scope, find_key, split
 from jobs.store.session import Database
 
 REMEMBER_S = 5.0
-"""A revoked key stops working within this time in every API process."""
+"""A revoked or expired key stops working within this time in every API process."""
 MOST_REMEMBERED = 10_000
 
 
@@ -26,7 +26,7 @@ class Keyring:
         parts = split(text.strip())
         key = await self.find(parts[0]) if parts else None
         if parts is None or key is None or not key.opens_for(parts[1]):
-            raise Problem(Code.INVALID_KEY, "this API key is unknown or revoked", headers=_CHALLENGE)
+            raise Problem(Code.INVALID_KEY, "this API key is unknown, revoked or expired", headers=_CHALLENGE)
         if scope not in key.scopes:
             raise Problem(Code.MISSING_SCOPE, f"this API key lacks the scope {scope.value!r}")
         return key

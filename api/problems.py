@@ -67,6 +67,8 @@ class Code(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     TOO_MANY_LINES = "too_many_lines"
     QUEUE_FULL = "queue_full"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    BUDGET_TAKEN = "budget_taken"
     STORE_UNAVAILABLE = "store_unavailable"
     INTERNAL = "internal_error"
 
@@ -104,7 +106,7 @@ PROBLEMS: dict[Code, Entry] = {
         401, Kind.AUTHENTICATION, "The request has no API key.", "Send Authorization: Bearer ty_..."
     ),
     Code.INVALID_KEY: Entry(
-        401, Kind.AUTHENTICATION, "The API key is unknown or revoked.", "Check it, or make a new one."
+        401, Kind.AUTHENTICATION, "The API key is unknown, revoked or expired.", "Check it, or make a new one."
     ),
     Code.MISSING_SCOPE: Entry(
         403, Kind.PERMISSION, "The API key may not do this.", "Use a key with the scope that the message names."
@@ -123,6 +125,15 @@ PROBLEMS: dict[Code, Entry] = {
     ),
     Code.QUEUE_FULL: Entry(
         429, Kind.RATE_LIMIT, "The tenant has max_queued_jobs waiting.", "Send again after Retry-After."
+    ),
+    Code.BUDGET_EXHAUSTED: Entry(
+        429,
+        Kind.RATE_LIMIT,
+        "A budget is used up, and no call would fit into it before the deadline.",
+        "Raise its cap, or send again after Retry-After, when its period ends.",
+    ),
+    Code.BUDGET_TAKEN: Entry(
+        409, _BAD, "The tenant or key has a budget for this period.", "PATCH that one, or remove it first."
     ),
     Code.STORE_UNAVAILABLE: Entry(
         503, _SERVER, "Postgres is away; nothing was recorded.", "Send again after Retry-After."

@@ -37,6 +37,11 @@ class Ring:
             self._nudge = True
         self._wake.set()
 
+    def nudge(self) -> None:
+        """Have the dispatcher look: jobs that waited are due."""
+        self._nudge = True
+        self._wake.set()
+
     async def work(self) -> None:
         """Ring and nudge, for ever; cancel it to stop."""
         while True:

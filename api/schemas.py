@@ -3,7 +3,7 @@
 import datetime as dt
 import difflib
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -91,14 +91,26 @@ def read_wish(raw: bytes, *, batch_lines: bool = False) -> Wish:
     return Wish(envelope, request)
 
 
+def is_amount(text: str) -> bool:
+    """Whether a text is an amount in USD as the record can hold it."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return False
+    return _is_sound(amount)
+
+
+def _is_sound(amount: Decimal) -> bool:
+    is_in_range = amount.is_finite() and 0 <= amount <= MAX_BUDGET_USD
+    return is_in_range and int(amount.as_tuple().exponent) >= -MONEY_DECIMALS
+
+
 def check_intent(intent: Intent) -> None:
     """Refuse wishes that are no amounts. Raises Problem."""
     cost = intent.max_cost_usd
-    if cost is not None:
-        sound = cost.is_finite() and 0 <= cost <= MAX_BUDGET_USD
-        if not sound or int(cost.as_tuple().exponent) < -MONEY_DECIMALS:
-            message = f"must be from 0 to {MAX_BUDGET_USD} USD with at most {MONEY_DECIMALS} decimals"
-            raise _wrong("intent.max_cost_usd", message)
+    if cost is not None and not _is_sound(cost):
+        message = f"must be from 0 to {MAX_BUDGET_USD} USD with at most {MONEY_DECIMALS} decimals"
+        raise _wrong("intent.max_cost_usd", message)
     if intent.max_latency_ms is not None and not 1 <= intent.max_latency_ms <= MAX_LATENCY_MS:
         raise _wrong("intent.max_latency_ms", f"must be a whole number from 1 to {MAX_LATENCY_MS}")
     if intent.min_accuracy is not None and not 0 <= intent.min_accuracy <= 1:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from api import show
 from api.admission import Defaults
+from api.allowance import exhausted
 from api.auth import Submitter
 from api.bodies import read_body
 from api.contract import SUBMIT
@@ -41,7 +42,10 @@ async def submit(request: Request, key: Submitter) -> Response:
     once, digest = once_of(request, key, ROUTE), hashlib.sha256(raw).digest()
     if once is not None and (kept := await once.answered(front.database)) is not None:
         return accepted(kept.reply_to(digest), ROUTE)
-    submission = front.admission.admit(await read(raw), key, uuid7(), DEFAULTS)
+    wish = await read(raw)
+    submission = front.admission.admit(wish, key, uuid7(), DEFAULTS)
+    if (tight := await front.allowance.tight(key)) and not front.admission.has_room(wish, submission, tight):
+        raise exhausted(tight)
     await front.quota.take(key, 1)
     traceparent, span = _trace(front, submission, request.headers.get("traceparent", ""))
     if traceparent:

@@ -9,7 +9,7 @@ _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _VALUES = {char: value for value, char in enumerate(_ALPHABET)}
 _SHAPE = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
-PREFIXES = frozenset({"job", "att", "batch", "file", "wh", "key", "evt"})
+PREFIXES = frozenset({"job", "att", "batch", "file", "wh", "key", "evt", "budget", "tenant"})
 
 
 class InvalidId(ValueError):

@@ -94,16 +94,16 @@ class Attempt:
         if isinstance(entry, Refusal):
             return entry
         result: Answer | Failure | None = None
-        with self._parts.telemetry.calling(self._job, self.id, self._step) as called:
-            try:
-                if refusal := await self._open():
-                    return refusal
+        try:
+            if refusal := await self._open():
+                return refusal
+            with self._parts.telemetry.calling(self._job, self.id, self._step) as called:
                 wire = self._encode()
                 result = await self._send(wire, entry, time_left_s)
                 self._known = self._closing(result)
                 called.ended(self._known, result)
-            finally:
-                await self._leave(entry, result)
+        finally:
+            await self._leave(entry, result)
         return Made(result=result, closing=self._known, step=self._step, adaptations=wire.adaptations)
 
     def cut(self) -> Closing | None:

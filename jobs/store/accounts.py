@@ -21,7 +21,9 @@ SECRET_BYTES = 32
 _SHAPE = re.compile(r"ty_(?P<short>[0-9a-f]{16})_(?P<secret>[0-9A-Za-z_-]{43})")
 
 FIND = text("""
-select k.id, k.tenant_id, k.secret_sha256, k.scopes, t.max_queued_jobs
+select k.id, k.tenant_id, k.secret_sha256, k.scopes, t.max_queued_jobs,
+    exists (select from budgets b where b.tenant_id = k.tenant_id and (b.key_id is null or b.key_id = k.id))
+        as has_budget
 from api_keys k join tenants t on t.id = k.tenant_id
 where k.short_id = :short_id and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 """)
@@ -36,6 +38,7 @@ LIST = text("""
 select id, short_id, name, scopes, created_at, expires_at, revoked_at, coalesce(expires_at <= now(), false) as expired
 from api_keys where tenant_id = :tenant_id order by id desc
 """)
+HAS = text("select exists (select from api_keys where tenant_id = :tenant_id and id = :id)")
 REVOKE = text("""
 update api_keys set revoked_at = coalesce(revoked_at, now()) where tenant_id = :tenant_id and id = :id returning id
 """)
@@ -60,6 +63,7 @@ class Key(msgspec.Struct, frozen=True):
     secret_sha256: bytes
     scopes: frozenset[str]
     max_queued_jobs: int
+    has_budget: bool = False
 
     def opens_for(self, secret: str) -> bool:
         """Whether this secret is the key's own, in constant time."""
@@ -95,7 +99,9 @@ async def find_key(connection: AsyncConnection, short_id: str) -> Key | None:
     row = (await connection.execute(FIND, {"short_id": short_id})).one_or_none()
     if row is None:
         return None
-    return Key(row.id, row.tenant_id, bytes(row.secret_sha256), frozenset(row.scopes), row.max_queued_jobs)
+    return Key(
+        row.id, row.tenant_id, bytes(row.secret_sha256), frozenset(row.scopes), row.max_queued_jobs, row.has_budget
+    )
 
 
 async def ensure_tenant(connection: AsyncConnection, name: str) -> uuid.UUID:
@@ -144,6 +150,12 @@ async def list_keys(connection: AsyncConnection, tenant_id: uuid.UUID) -> list[K
         )
         for row in found
     ]
+
+
+async def has_key(connection: AsyncConnection, tenant_id: uuid.UUID, key_id: uuid.UUID) -> bool:
+    """Whether the tenant has, or had, this key."""
+    found: bool = (await connection.execute(HAS, {"tenant_id": tenant_id, "id": key_id})).scalar_one()
+    return found
 
 
 async def revoke_key(connection: AsyncConnection, tenant_id: uuid.UUID, key_id: uuid.UUID) -> bool:
