@@ -119,30 +119,54 @@ class MemoryCounters:
 
 
 class RedisCounters:
-    """Counts for the whole fleet, by the clock of the Redis server."""
+    """Counts for the whole fleet, by the clock of the Redis server.
+
+    A lost count begins again with what the ledger knows, and with this process's calls in flight; every other worker
+    adds its own when it next asks. So a cap on calls in flight is passed by one call a worker at the most.
+    """
 
     def __init__(self, scripts: Scripts, seed: Seed) -> None:
         self._scripts = scripts
         self._seeds = Seeds(seed)
-        self._admit, self._settle, self._close = (Script.named(name) for name in ("admit", "settle", "close"))
+        self._admit, self._settle, self._close, self._hold = map(Script.named, ("admit", "settle", "close", "hold"))
+        self._born: dict[KeyName, bytes] = {}
+        """Which count of a key this process knows its calls to be in."""
+        self._held: dict[KeyName, dict[str, float]] = {}
+        """Calls in flight and when their slots end, by the loop's clock (s); of keys with a cap."""
 
     async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
         """See Counters."""
         allowance = _allowance(limits)
         asked = _admit_arguments(allowance, reservation)
-        reason, delay = await self._scripts.run(self._admit, _names(key), *asked, "", "")
+        reason, delay, born = await self._scripts.run(self._admit, _names(key), *asked, "", "")
         if reason == b"unseeded":
             levels = await self._seeds.levels(key, allowance)
-            reason, delay = await self._scripts.run(self._admit, _names(key), *asked, *map(repr, levels))
-        if reason == b"admitted":
-            return ADMITTED
-        return Refusal("concurrency" if reason == b"concurrency" else "rate_limit", float(delay))
+            await self._hold_again(key)
+            reason, delay, born = await self._scripts.run(self._admit, _names(key), *asked, *map(repr, levels))
+        elif self._born.get(key, born) != born:
+            self._born[key] = born
+            await self._hold_again(key)
+        self._born[key] = born
+        if reason != b"admitted":
+            return Refusal("concurrency" if reason == b"concurrency" else "rate_limit", float(delay))
+        if allowance.concurrency is not None:
+            ends_at_s = asyncio.get_running_loop().time() + reservation.slot_ttl_s
+            self._held.setdefault(key, {})[reservation.id] = ends_at_s
+        return ADMITTED
 
     async def settle(self, key: KeyName, limits: KeyLimits, reservation: Reservation, extra_tokens: float) -> None:
         """See Counters."""
+        self._held.get(key, {}).pop(reservation.id, None)
         allowance = _allowance(limits)
         rates = [repr(rate.per_s) if rate else "" for rate in (allowance.requests, allowance.tokens)]
         await self._scripts.run(self._settle, _names(key), *rates, reservation.id, repr(extra_tokens))
+
+    async def _hold_again(self, key: KeyName) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._held[key] = {id_: end_s for id_, end_s in self._held.get(key, {}).items() if end_s > now_s}
+        pairs = [part for id_, end_s in self._held[key].items() for part in (id_, repr(end_s - now_s))]
+        if pairs:
+            await self._scripts.run(self._hold, _names(key), *pairs)
 
     async def close_for(self, key: KeyName, delay_s: float) -> None:
         """See Counters. Whoever listens to the gates' channel hears of it."""

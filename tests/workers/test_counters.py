@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cli.embedded import Redis
+from jobs.gatekeys import key_text, limits_key, slots_key
 from jobs.settings import KeyLimits
 from routing.limits import Admitted, Refusal, Reservation
 from workers.counters import Counters, FallbackCounters, KeyName, MemoryCounters, RedisCounters
@@ -223,6 +224,23 @@ async def test_a_ledger_that_cannot_tell_costs_a_burst(redis_url, where):
     async with counting_in(redis_url, ledger, Clock()) as shared:
         counters: Counters = shared if where == "redis" else MemoryCounters(ledger, Clock())
         assert await rush(counters, key, limits) == 0
+
+
+async def test_calls_in_flight_are_counted_again_when_redis_lost_them(redis_url):
+    key, limits = fresh_key(), KeyLimits(concurrency=4)
+    client = redis.asyncio.Redis.from_url(redis_url)
+    async with counting_in(redis_url, Ledger()) as one, counting_in(redis_url, Ledger()) as other, client:
+        held = [(counters, call(f"held-{number}")) for number, counters in enumerate((one, one, other, other))]
+        for counters, reservation in held:
+            assert isinstance(await counters.admit(key, limits, reservation), Admitted)
+        text = key_text(*key)
+        await client.delete(limits_key(text), slots_key(text))
+        assert await rush(one, key, limits, 1) + await rush(other, key, limits, 1) <= 2
+        assert await rush(one, key, limits) + await rush(other, key, limits) == 0
+        assert {b"held-0", b"held-1", b"held-2", b"held-3"} <= set(await client.zrange(slots_key(text), 0, -1))
+        for counters, reservation in held[:3]:
+            await counters.settle(key, limits, reservation, 0.0)
+        assert await rush(other, key, limits) == 1
 
 
 async def test_cancelled_callers_mix_up_nobody_elses_reply(redis_url):

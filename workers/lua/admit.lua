@@ -5,6 +5,7 @@
 --     requests     level of the request meter (requests)
 --     tokens       level of the token meter (tokens)
 --     closed       nobody is let in before this (s)
+--     born         when the counting began (s): another value tells a worker that the count, and its slots, were lost
 --     appointment  latest moment that somebody turned away was told (s)
 -- KEYS[2] sorted set, calls in flight: reservation id -> when its slot ends (s)
 --
@@ -13,7 +14,7 @@
 --       7 reservation id   8 tokens   9 slot's time to live (s)   10 spacing of appointments (s)   11 urgent (1 or 0)
 --       12, 13 levels to begin with if the key was never counted (empty: do not begin, say so)
 --
--- Returns {'admitted' | 'rate_limit' | 'concurrency' | 'unseeded', delay in s as text}.
+-- Returns {'admitted' | 'rate_limit' | 'concurrency' | 'unseeded', delay in s as text, born as text}.
 
 local INSTANT_S, SLOT_TURN_S, SPREAD_S = 1e-6, 0.5, 60.0
 local KEEP_S = 600
@@ -32,12 +33,13 @@ local token_rate, token_burst = tonumber(ARGV[4]), tonumber(ARGV[5])
 local concurrency = tonumber(ARGV[6])
 local spacing = tonumber(ARGV[10])
 
-local stored = redis.call('HMGET', KEYS[1], 'at', 'requests', 'tokens', 'closed', 'appointment')
+local stored = redis.call('HMGET', KEYS[1], 'at', 'requests', 'tokens', 'closed', 'appointment', 'born')
 local at, requests, tokens = tonumber(stored[1] or ''), tonumber(stored[2] or ''), tonumber(stored[3] or '')
 local closed, appointment = tonumber(stored[4] or '0'), tonumber(stored[5] or '0')
+local born = stored[6] or text(now)
 if not at then
   if ARGV[12] == '' then
-    return {'unseeded', '0'}
+    return {'unseeded', '0', ''}
   end
   at, requests, tokens = now, tonumber(ARGV[12]), tonumber(ARGV[13])
 end
@@ -89,6 +91,6 @@ else
   end
 end
 redis.call('HSET', KEYS[1], 'at', text(now), 'requests', text(requests), 'tokens', text(tokens),
-  'appointment', text(appointment))
+  'appointment', text(appointment), 'born', born)
 redis.call('EXPIRE', KEYS[1], KEEP_S)
-return {answer, text(delay)}
+return {answer, text(delay), born}
