@@ -24,8 +24,8 @@ from routing.eligibility import Step
 from routing.limits import Refusal
 
 log = logging.getLogger(__name__)
-MODEL_NAME = re.compile(r"[\w./:@-]{1,100}")
-"""What a provider's name for its own model may look like; anything else is not told."""
+VERSION = re.compile(r"(?:[-@:.]?(?:[0-9]{1,8}|latest|preview|v[0-9]+)){0,6}", re.ASCII)
+"""What a provider may add to the name that it was asked for (`gpt-4o-2024-08-06`); other words of its are not told."""
 
 
 class _Named(msgspec.Struct):
@@ -88,7 +88,7 @@ class Telemetry:
                 else:
                     with self._traces.calling(deployment.upstream, self._about(job, attempt_id, step)) as span:
                         yield called
-                        _tell(span, called)
+                        _tell(span, called, deployment.upstream)
                 _log(called)
         finally:
             meters.CALLS_IN_FLIGHT.dec()
@@ -166,7 +166,7 @@ def _log(called: Called) -> None:
         log.debug("the call was answered after %s ms for %s USD", closing.total_ms, closing.cost_usd)
 
 
-def _tell(span: traces.Traced, called: Called) -> None:
+def _tell(span: traces.Traced, called: Called, asked: str) -> None:
     closing = called.closing
     if closing is None:
         return
@@ -178,7 +178,7 @@ def _tell(span: traces.Traced, called: Called) -> None:
         }
     if isinstance(called.result, Answer):
         about["gen_ai.response.finish_reasons"] = [called.result.finish_reason]
-        if model := _model_of(called.result):
+        if model := _model_of(called.result, asked):
             about["gen_ai.response.model"] = model
     if closing.first_token_ms is not None:
         about["gen_ai.response.time_to_first_chunk"] = closing.first_token_ms / 1000
@@ -189,10 +189,12 @@ def _tell(span: traces.Traced, called: Called) -> None:
     span.tell(about, closing.failure.value if closing.failure else None)
 
 
-def _model_of(answer: Answer) -> str | None:
-    """What the provider says answered, if it is a name at all."""
+def _model_of(answer: Answer, asked: str) -> str | None:
+    """What the provider says answered: the name that was asked for, or a version of it."""
     try:
         named = msgspec.json.decode(answer.body, type=_Named).model
     except msgspec.DecodeError:
         return None
-    return named if MODEL_NAME.fullmatch(named) else None
+    asked = asked.rpartition("/")[2]
+    is_a_version = named.startswith(asked) and VERSION.fullmatch(named.removeprefix(asked))
+    return named if is_a_version else None

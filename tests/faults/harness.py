@@ -92,6 +92,7 @@ class Running:
 
     def __init__(self, process: Process, addresses: Mapping[str, str], log: Path) -> None:
         self.name = process.name
+        self.argv = process.argv
         self._log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
@@ -232,6 +233,18 @@ class Yard:
         """Look at the record over a fresh connection: Postgres was away."""
         await self.connection.close()
         self.connection = await psycopg.AsyncConnection.connect(self.database_url, autocommit=True)
+
+    def set_environment(self, **environ: str) -> None:
+        """Give the processes that start from now on these variables, too."""
+        self._addresses |= environ
+
+    def logs(self) -> bytes:
+        """All that every process has written so far."""
+        return b"".join(path.read_bytes() for path in sorted(self._folder.glob("*.log")))
+
+    def command_lines(self) -> bytes:
+        """How the processes were called: everybody on a machine can see it."""
+        return b"\n".join(" ".join(running.argv).encode() for running in self._running)
 
     def reach_redis_at(self, url: str) -> None:
         """Give the processes that start from now on another address of Redis: a proxy's."""

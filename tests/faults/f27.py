@@ -1,0 +1,352 @@
+"""F27: prompts, answers, keys and passwords sing in every process, whatever fails; nobody may hear them outside."""
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import redis.asyncio as redis
+
+from cli import processes
+from cli.processes import SMALL
+from cli.yard import next_free_port
+from jobs import ids
+from tests.collector import collector
+from tests.faults.canaries import Flock, canary
+from tests.faults.harness import HOST, Ground, Yard, until
+from tests.faults.harness_load import Report
+from tests.faults.harness_oracles import verdict
+
+SETTINGS = """\
+keys = [{{ env = "LAB_API_KEY" }}]
+[telemetry]
+log_format = "json"
+log_level = "debug"
+worker_metrics_port = {metrics_port}
+otlp_endpoint = "{collector}"
+[policies.canary]
+tiers = [["{model}"]]
+attempts_per_deployment = 2
+timeout_s = 10
+"""
+POISON = "POISON"
+"""What the database refuses to store: its error quotes the row."""
+# What a job's prompt asks of the provider -> how the job ends.
+DEEDS = {
+    "answer": "succeeded",
+    "stream": "succeeded",
+    "refuse": "failed",
+    "break": "failed",
+    "babble": "failed",
+    "hang_up": "failed",
+    "poison": "failed",
+}
+ALLOWED = {
+    "payloads": {"prompt", "system", "tool", "answer"},
+    "jobs": {"metadata"},
+}
+"""Which canaries a table may hold: the requests and answers where they belong, what its owner noted on a job."""
+
+
+class Upstream(BaseHTTPRequestHandler):
+    """A provider that repeats all it knows in its errors, its key and the prompt included."""
+
+    protocol_version = "HTTP/1.1"
+    answer = ""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        secret = f"{self.headers['authorization']} {body}"
+        deed = next(name for name in DEEDS if f"do={name}" in body)
+        getattr(self, f"_{deed}")(secret)
+
+    def _answer(self, _secret: str, extra: str = "") -> None:
+        content = {"role": "assistant", "content": f"{self.answer} {extra}"}
+        choice = {"index": 0, "message": content, "finish_reason": "stop", "logprobs": None}
+        usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+        body = {"id": self.answer, "object": "chat.completion", "created": 1, "model": self.answer, "choices": [choice]}
+        self._send(200, json.dumps(body | {"usage": usage}))
+
+    def _stream(self, _secret: str) -> None:
+        delta = {"index": 0, "delta": {"role": "assistant", "content": self.answer}, "finish_reason": None}
+        end = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+        chunks = [head | {"choices": [delta]}, head | {"choices": [end]}, head | {"choices": [], "usage": usage}]
+        text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
+        self._send(200, text + "data: [DONE]\n\n", "text/event-stream")
+
+    def _refuse(self, secret: str) -> None:
+        error = {"message": secret, "type": secret[:90], "code": secret[:90], "param": secret[:30]}
+        self._send(400, json.dumps({"error": error}), x_request_id=secret[:60])
+
+    def _break(self, secret: str) -> None:
+        self._send(500, f"<html>{secret}</html>", "text/html")
+
+    def _babble(self, secret: str) -> None:
+        self._send(200, f"not json, but {secret}")
+
+    def _hang_up(self, secret: str) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n" + secret.encode())
+        self.close_connection = True
+
+    def _poison(self, secret: str) -> None:
+        self._answer(secret, POISON)
+
+    def _send(self, status: int, text: str, kind: str = "application/json", **headers: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value.replace("\n", " "))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def upstream(answer: str) -> Iterator[str]:
+    """The provider at work: its address."""
+    handler = type("Singing", (Upstream,), {"answer": answer})
+    server = ThreadingHTTPServer((HOST, 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://{HOST}:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@asynccontextmanager
+async def listening(redis_url: str) -> AsyncIterator[bytearray]:
+    """All that anybody tells Redis while this is open: bells, signals, Celery's events, counters."""
+    heard = bytearray()
+    reader, writer = await asyncio.open_unix_connection(urlsplit(redis_url).path)
+    writer.write(b"MONITOR\r\n")
+    assert (await reader.readline()).startswith(b"+OK")
+
+    async def listen() -> None:
+        while piece := await reader.read(65_536):
+            heard.extend(piece)
+
+    task = asyncio.create_task(listen())
+    try:
+        yield heard
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        writer.close()
+
+
+async def dump_of(redis_url: str) -> bytes:
+    """Every key of Redis with its value, as Redis would save it."""
+    client: Any = redis.Redis.from_url(redis_url)
+    try:
+        found = []
+        async for key in client.scan_iter():
+            found += [key, await client.dump(key) or b""]
+            if await client.type(key) == b"list":  # a dumped list is packed
+                found += await client.lrange(key, 0, -1)
+        return b"\n".join(found)
+    finally:
+        await client.aclose()
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was heard, and whether there was anything to hear."""
+
+    heard: tuple[str, ...]
+    vain: tuple[str, ...]
+    """What should have happened and did not: then the silence proves nothing."""
+    searched: dict[str, int]
+    """Bytes by place."""
+
+    @property
+    def faults(self) -> list[str]:
+        return [*self.heard, *self.vain]
+
+    def line(self) -> str:
+        sizes = " ".join(f"{place}={size}" for place, size in self.searched.items())
+        return f"F27 canaries_found_outside={len(self.heard)} bytes_searched: {sizes} {verdict(self.faults)}"
+
+
+class Singers:
+    """The canaries of one run and the requests that carry them."""
+
+    def __init__(self, key: str) -> None:
+        names = ("prompt", "system", "tool", "metadata", "answer", "provider_key", "password", "wrong_key", "flower")
+        self.words = {name: canary(name) for name in names} | {"api_key": key.rpartition("_")[2]}
+        self.flock = Flock(self.words)
+
+    def job(self, deed: str, **changes: Any) -> dict[str, Any]:
+        words = self.words
+        call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": f'{{"a": "{words["tool"]}"}}'}}
+        messages = [
+            {"role": "system", "content": words["system"]},
+            {"role": "user", "content": f"{words['prompt']} do={deed}"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "1", "content": words["tool"]},
+        ]
+        # First, because Postgres quotes only the beginning of a row's fields.
+        request: dict[str, Any] = {"user": words["prompt"], "model": "canary", "messages": messages}
+        if deed == "stream":
+            request["stream"] = True
+        return {"request": request, "lane": "interactive", "metadata": {"note": words["metadata"]}} | changes
+
+    def wrong(self) -> list[bytes]:
+        """Bodies that the API refuses, each for another reason, all of them singing."""
+        words = self.words
+        job = self.job("answer")
+        bad_tools = job["request"] | {"tools": [{"type": "function", "function": {"name": words["tool"]}}]}
+        return [
+            b"{" + words["prompt"].encode(),
+            json.dumps(job | {words["prompt"]: 1}).encode(),
+            json.dumps(job | {"lane": words["prompt"]}).encode(),
+            json.dumps(job | {"request": bad_tools}).encode(),
+            json.dumps(job | {"policy": words["prompt"]}).encode(),
+            json.dumps(self.job("answer") | {"deadline": words["prompt"]}).encode(),
+            json.dumps(self.job(f"answer {POISON}")).encode(),
+        ]
+
+
+async def run(ground: Ground, report: Report, *, limit_s: float) -> Case:
+    """Let everything succeed and fail at log level debug, then search."""
+    metrics_port = next_free_port(HOST, 9500)
+    answer = canary("answer")
+    with upstream(answer) as url, collector() as (collected_at, spans):
+        extra = SETTINGS.format(metrics_port=metrics_port, collector=collected_at, model=SMALL)
+        async with Yard.opened(replace(ground, provider_url=url), provider=extra) as yard:
+            singers = Singers(yard.key)
+            singers.words["answer"] = answer
+            singers.flock = Flock(singers.words)
+            await _prepare(yard, singers.words)
+            async with listening(yard.redis_url) as told:
+                flower = await _start(yard, singers.words)
+                states = await _drive(yard, singers, limit_s)
+                pages = await _pages(yard, flower, singers, metrics_port)
+                await until(lambda: any(span.name.startswith("chat") for span in spans), "spans arrive", limit_s)
+                places = {
+                    "logs": yard.logs(),
+                    "redis_traffic": bytes(told),
+                    "redis_dump": await dump_of(yard.redis_url),
+                    "pages": pages,
+                    "spans": b"".join(span.SerializeToString() for span in spans),
+                    "command_lines": yard.command_lines(),
+                }
+            case = await _case(yard, singers.flock, places, states)
+    report(case.line())
+    return case
+
+
+async def _prepare(yard: Yard, words: dict[str, str]) -> None:
+    """A database that refuses poison, and processes that know every secret."""
+    await yard.connection.execute(
+        "alter table payloads add constraint no_poison check (position('POISON'::bytea in body) = 0)"
+    )
+    yard.set_environment(
+        TOKENYARD_DATABASE_URL=re.sub(
+            r"//([^:@/]*):?[^@/]*@", rf"//\1:{words['password']}@", yard.database_url, count=1
+        ),
+        LAB_API_KEY=f"sk-{words['provider_key']}",
+    )
+
+
+async def _start(yard: Yard, words: dict[str, str]) -> str:
+    """Everything there is; returns Flower's address."""
+    port = next_free_port(HOST, 9600)
+    yard.start(processes.flower(HOST, port, words["flower"]))
+    yard.start_dispatcher()
+    yard.start_worker(die_at="answered_before_commit:3")
+    yard.start_worker()
+    await yard.start_api()
+    return f"http://{HOST}:{port}"
+
+
+async def _drive(yard: Yard, singers: Singers, limit_s: float) -> dict[str, set[str]]:
+    """Every deed, some in two lanes, and everything that is refused; returns the states by deed."""
+    headers = {"authorization": f"Bearer {yard.key}"}
+    jobs: dict[str, list[Any]] = {}
+    async with httpx2.AsyncClient(base_url=yard.url, headers=headers, timeout=30) as client:
+        for deed in DEEDS:
+            for lane in ("interactive", "bulk") if deed in {"answer", "refuse", "poison"} else ("standard",):
+                response = await client.post("/v1/jobs", json=singers.job(deed, lane=lane))
+                assert response.status_code == 202, response.text
+                jobs.setdefault(deed, []).append(ids.read("job", response.json()["id"]))
+        *wrong, poison = singers.wrong()
+        assert {(await client.post("/v1/jobs", content=body)).status_code for body in wrong} == {400, 422}
+        lines = b"\n".join(wrong)
+        assert (await client.post("/v1/jobs/bulk", content=lines)).status_code == 400
+        wrong_key = f"Bearer ty_abc_{singers.words['wrong_key']}"
+        assert (await client.get("/v1/jobs", headers={"authorization": wrong_key})).status_code == 401
+        assert (await client.get(f"/v1/jobs/{singers.words['prompt']}")).status_code == 404
+        assert (await client.post("/v1/jobs", content=poison)).status_code == 500, "the database takes poison"
+    await yard.ended([job_id for some in jobs.values() for job_id in some], limit_s)
+    statement = "select id, state from jobs where id = any(%(ids)s)"
+    state_of = dict(await yard.rows(statement, ids=[job_id for some in jobs.values() for job_id in some]))
+    return {deed: {state_of[job_id] for job_id in some} for deed, some in jobs.items()}
+
+
+async def _pages(yard: Yard, flower: str, singers: Singers, metrics_port: int) -> bytes:
+    """What anybody with a browser can see: metrics of all processes, Flower, and the jobs' own errors and receipts."""
+    pages = []
+    async with httpx2.AsyncClient(timeout=10) as client:
+        pages.append((await client.get(f"{yard.url}/metrics")).content)
+        for port in range(metrics_port, metrics_port + 4):
+            with suppress(httpx2.TransportError):
+                pages.append((await client.get(f"http://{HOST}:{port}/metrics")).content)
+        assert sum(b"tokenyard_calls_total" in page for page in pages) >= 1, "no worker told its metrics"
+        auth = ("tokenyard", singers.words["flower"])
+
+        async def has_tasks() -> bool:
+            with suppress(httpx2.TransportError):
+                reply = await client.get(f"{flower}/api/tasks", auth=auth)
+                return reply.status_code == 200 and b"tokenyard." in reply.content
+            return False
+
+        await until(has_tasks, "Flower shows tasks")
+        shown = ("/api/tasks", "/api/workers", "/workers", "/tasks", "/broker")
+        pages += [(await client.get(flower + path, auth=auth)).content for path in shown]
+        headers = {"authorization": f"Bearer {yard.key}"}
+        listed = (await client.get(f"{yard.url}/v1/jobs?limit=100", headers=headers)).json()["data"]
+        for job in listed:
+            whole = (await client.get(f"{yard.url}/v1/jobs/{job['id']}", headers=headers)).json()
+            pages.append(
+                json.dumps({name: whole[name] for name in ("error", "receipt", "attempts", "adaptations")}).encode()
+            )
+    return b"\n".join(pages)
+
+
+async def _case(yard: Yard, flock: Flock, places: dict[str, bytes], states: dict[str, set[str]]) -> Case:
+    heard = [sentence for place, haystack in places.items() for sentence in flock.heard(place, haystack)]
+    tables = await yard.rows("select tablename from pg_tables where schemaname = 'public'")
+    sizes = {place: len(haystack) for place, haystack in places.items()}
+    payloads = b""
+    for (table,) in tables:
+        minus = " - 'metadata'" if table == "jobs" else ""
+        rows = await yard.rows(f"select (to_jsonb(t){minus})::text from {table} t")
+        text = "\n".join(row[0] for row in rows).encode()
+        kind = "payloads" if table.startswith("payloads") else table
+        payloads += text if kind == "payloads" else b""
+        heard += flock.heard(f"table {table}", text, ALLOWED.get(kind, ()))
+        sizes["tables"] = sizes.get("tables", 0) + len(text)
+    vain = [f"{deed} ended as {states[deed]}" for deed, state in DEEDS.items() if states[deed] != {state}]
+    vain += [f"payloads do not hold {name}" for name in ALLOWED["payloads"] if not flock.stands_in(name, payloads)]
+    for sign in (b'"level":"debug"', b'"job_id":"job_', b'"attempt_id":"att_', b"CheckViolation", b"a defect of ours"):
+        vain += [] if sign in places["logs"] else [f"the logs do not say {sign.decode()}"]
+    for sign in (b"interactive", b"celeryev", b"tokenyard:ended"):
+        vain += [] if sign in places["redis_traffic"] else [f"nobody told Redis {sign.decode()}"]
+    deaths = await yard.rows("select count(*) from attempts where outcome in ('unknown', 'orphaned')")
+    vain += [] if deaths[0][0] else ["no worker died in the middle of a call"]
+    return Case(tuple(heard), tuple(vain), sizes)
