@@ -13,9 +13,8 @@ from jobs.configuration import load
 USER = "tokenyard"
 MAX_TASKS = 10_000
 """Bells kept in memory, 2 to 3 KB each; Flower's default of 100,000 has filled small machines."""
-POOL = 32
-"""Flower asks workers eight questions at once, and each holds two connections to the broker. Where the pool is
-smaller than that (ours has 4, Celery's own 10) they wait for one another for ever."""
+PURGE_S = 3_600
+"""How long a worker that is gone is shown: the next container has another name, and the list would grow for ever."""
 COLUMNS = "name,state,kwargs,result,exception,received,runtime,worker"
 """Which jobs a bell carried and how they rest, in place of Celery's ids of messages."""
 
@@ -30,6 +29,7 @@ def arguments(host: str, port: int) -> list[str]:
         "--enable-events=false",  # workers send them already; one whose switch is off keeps it off
         "--persistent=false",
         f"--max-tasks={MAX_TASKS}",
+        f"--purge-offline-workers={PURGE_S}",
         f"--tasks-columns={COLUMNS}",
         f"--conf={os.devnull}",
     ]
@@ -52,7 +52,10 @@ def main(host: str, port: int) -> None:
     except ValueError as error:
         sys.exit(f"flower: {error}")
     app = make_app(load().redis_url)
-    app.conf.update(broker_pool_limit=POOL, broker_pool_acquire_timeout=None)
+    # Flower asks workers eight questions at once, and each holds two connections: from a pool of four (ours) or ten
+    # (Celery's own) they wait for one another for ever. Without a pool, nobody meets a connection that a restart of
+    # Redis has broken either.
+    app.conf.broker_pool_limit = None
     app.start(arguments(host, port))
 
 

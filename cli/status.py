@@ -29,6 +29,9 @@ def status(var: Var = None) -> None:
     ready = ask.get(state.api_url, "/readyz")
     answer = "does not answer" if ready is None else "ready" if ready.status == 200 else f"not ready ({ready.status})"
     console.print(f"API {state.api_url}: {answer}; yard: {state.phase}")
+    if state.flower_url:
+        shown = ask.get(state.flower_url, "/healthcheck") is not None
+        console.print(f"Flower {state.flower_url}: {'answers' if shown else 'does not answer'}")
     metrics = ask.get(state.api_url, "/metrics", yard.key())
     counts = jobs_by_lane(metrics.body) if metrics is not None else {}
     if counts:

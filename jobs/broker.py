@@ -78,7 +78,7 @@ def make_app(redis_url: str) -> Celery:
         broker_pool_limit=4,
         broker_pool_acquire_timeout=PUBLISH_TIMEOUT_S,
         broker_transport_options={
-            "queue_order_strategy": LaneCycle,
+            "queue_order_strategy": f"{__name__}:{LaneCycle.__name__}",  # by name: a worker tells its options as JSON
             "priority_steps": [0],
             "max_retries": 0,  # kombu would try for six seconds; who rings has a poll behind it, a worker its own loop
             "socket_timeout": 5,  # a worker's main thread may hang so long on a Redis that is frozen, deaf to signals

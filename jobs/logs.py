@@ -71,6 +71,8 @@ def setup(telemetry: Telemetry) -> None:
         if known.level:  # uvicorn and Celery set their own; ours is the settings'
             known.setLevel(logging.NOTSET)
     logging.getLogger("kombu").setLevel(max(logging.ERROR, root.level))  # it repeats what Celery says
+    if root.level > logging.DEBUG:  # at "info" it writes a line for each statement, four and more a job
+        logging.getLogger("sqlalchemy").setLevel(max(logging.WARNING, root.level))
     logging.lastResort = handler
     logging.raiseExceptions = False  # a record that can't be formatted would be printed with its arguments
     sys.excepthook = _uncaught

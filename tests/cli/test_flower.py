@@ -42,7 +42,8 @@ def test_workers_with_their_queues_and_tasks_are_shown(whole: Whole):
     queues = {name.partition("@")[0]: {queue["name"] for queue in of["active_queues"]} for name, of in found.items()}
     assert WORKERS.items() <= queues.items()
     names = {"tokenyard.interactive", "tokenyard.standard", "tokenyard.bulk", "tokenyard.quarantine"}
-    assert all(names <= set(worker["registered"]) for worker in found.values())
+    assert all(names <= set(found[worker_named(whole, name)]["registered"]) for name in WORKERS)
+    assert all({"stats", "conf"} <= set(worker) for worker in found.values())
     until(lambda: set(whole.flower.get("/api/workers", params={"status": "1"}).json().values()) == {True})
 
 

@@ -33,6 +33,7 @@ def test_erase_removes_the_yard_and_nothing_of_the_users(tmp_path):
     yard = Yard(tmp_path / "var")
     yard.make()
     yard.keep_key("ty_1_x")
+    yard.ensure_flower_password()
     (yard.var / "redis").mkdir()
     answer = run.invoke(app, ["down", "--erase", "--var", str(yard.var)])
     assert answer.exit_code == 0

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -85,3 +87,14 @@ def test_an_exception_tells_its_types_from_cause_to_effect_and_where():
     assert [line for line in story if not line.startswith("at ")] == ["builtins.KeyError", "builtins.ValueError"]
     assert any("in fail" in line for line in story)
     assert CANARY not in "".join(story)
+
+
+@pytest.mark.parametrize(("level", "is_told"), [("info", False), ("debug", True)])
+def test_statements_are_told_at_debug_only(level: str, is_told: bool):
+    look = (
+        "import logging, sqlalchemy; from jobs import logs; from jobs.settings import Telemetry;"
+        f"logs.setup(Telemetry(log_level={level!r}));"
+        "print(logging.getLogger('sqlalchemy.engine.Engine').isEnabledFor(logging.INFO))"
+    )
+    said = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == str(is_told)
