@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from api.paths import read_reference
 from api.problems import Code, Problem
 from api.schemas import Wish, check_deadline, lane_of
 from jobs import ids
@@ -62,6 +63,7 @@ class Admission:
             intent=envelope.intent or NO_INTENT,
             strict=envelope.strict,
             custom_id=envelope.custom_id,
+            webhook_id=read_reference("webhook", "wh", envelope.webhook),
             metadata=envelope.metadata,
             released=lane is Lane.INTERACTIVE,
         )

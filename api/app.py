@@ -25,6 +25,7 @@ from api import (
     problems,
     providers,
     submit,
+    webhooks,
 )
 from api.admission import Admission
 from api.allowance import Allowance
@@ -41,19 +42,36 @@ from jobs.broker import Bells, make_app
 from jobs.configuration import load, providers_on
 from jobs.health import HealthReader
 from jobs.job import Submission
+from jobs.resolver import Names
 from jobs.settings import Settings
 from jobs.signals import Signals
 from jobs.store.flush import Flush
 from jobs.store.session import Database
 from jobs.store.submit import insert
 from migrations.run import head
+from routing.addresses import rules_of
 from routing.catalog_load import catalog_of
 from routing.plan import Yard
 
 POOL_SIZE = 12
 STOP_AGAIN_S = 0.5
 VERSION = "0.1.0"
-ROUTERS = (submit, bulk, jobs, batches, ledger, models, providers, accounts, budgets, health, metrics, docs, page)
+ROUTERS = (
+    submit,
+    bulk,
+    jobs,
+    batches,
+    ledger,
+    models,
+    providers,
+    accounts,
+    budgets,
+    webhooks,
+    health,
+    metrics,
+    docs,
+    page,
+)
 
 
 def create() -> FastAPI:
@@ -144,6 +162,8 @@ def build(settings: Settings) -> Front:
         migration_head=head(),
         figures=Figures(database, reader, settings.providers),
         traces=traces.start(settings.telemetry, "tokenyard-api"),
+        resolve=Names(),
+        webhook_rules=rules_of(settings),
     )
 
 

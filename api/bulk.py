@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -18,9 +19,11 @@ from api.bodies import check_encoding, too_large
 from api.contract import BULK
 from api.front import Front, front_of
 from api.once import once_of
+from api.paths import read_reference
 from api.problems import Code, Problem
 from api.schemas import LaneName, deadline_of, lane_of, read_wish
 from api.submit import accepted
+from api.webhooks import of_tenant, usable
 from jobs import failpoints, meters
 from jobs.lanes import Lane
 from jobs.store import idempotency
@@ -43,8 +46,9 @@ Text = Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x
 class Intake:
     """Turns lines into rows of a spool and keeps the first refusals by line number (from 1)."""
 
-    def __init__(self, front: Front, key: Key, defaults: Defaults, spool: Spool) -> None:
+    def __init__(self, front: Front, key: Key, defaults: Defaults, spool: Spool, webhooks: Mapping[UUID, bool]) -> None:
         self._front = front
+        self._webhooks = webhooks
         self._key = key
         self._defaults = defaults
         self._spool = spool
@@ -65,6 +69,8 @@ class Intake:
         try:
             wish = read_wish(line, batch_lines=True)
             submission = self._front.admission.admit(wish, self._key, uuid7(), self._defaults)
+            if submission.webhook_id is not None:
+                usable(submission.webhook_id, self._webhooks)
         except Problem as problem:
             self.refused += 1
             if len(self.details) < MOST_DETAILS:
@@ -95,14 +101,22 @@ async def bulk(
     key: Submitter,
     defaults: Annotated[Defaults, Depends(_defaults)],
     on_error: Literal["refuse", "skip"] = "refuse",
+    webhook: str | None = None,
 ) -> Response:
-    """Submit many jobs as a batch: one per line. Wrong lines refuse the whole, or are left out with on_error=skip."""
+    """Submit many jobs as a batch: one per line. Wrong lines refuse the whole, or are left out with on_error=skip.
+
+    `webhook` is told once, when the last job has ended; of single jobs are told the endpoints that their lines name.
+    """
     front = front_of(request)
     once = once_of(request, key, ROUTE)
     if once is not None and (kept := await once.answered(front.database)) is not None:
         return accepted(kept.reply_to(await _read_lines(request, None, front)), BATCHES)
+    webhooks = await of_tenant(front, key.tenant_id)
+    told = read_reference("webhook", "wh", webhook)
+    if told is not None:
+        usable(told, webhooks)
     with Spool() as spool:
-        intake = Intake(front, key, defaults, spool)
+        intake = Intake(front, key, defaults, spool, webhooks)
         intake.tight = await front.allowance.tight(key)
         digest = await _read_lines(request, intake, front)
         # Asked again: the first sending may have been committed while the lines of this one came in.
@@ -112,7 +126,13 @@ async def bulk(
         if intake.tight and not intake.has_room:
             raise exhausted(intake.tight)
         await front.quota.take(key, spool.total)
-        batch = Batch(id=intake.batch_id, tenant_id=key.tenant_id, total=spool.total, skipped=intake.refused)
+        batch = Batch(
+            id=intake.batch_id,
+            tenant_id=key.tenant_id,
+            total=spool.total,
+            skipped=intake.refused,
+            webhook_id=told,
+        )
         body = msgspec.json.encode(show.new_batch(batch) | {"errors": intake.details})
         before = await _write_once(front, once.claim(digest) if once is not None else None, batch, spool, body)
     if before is None:

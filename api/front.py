@@ -16,11 +16,13 @@ from api.ring import Ring
 from jobs.health import HealthReader
 from jobs.job import Submission
 from jobs.policy import Policy
+from jobs.resolver import Resolver
 from jobs.settings import Settings
 from jobs.signals import Signals
 from jobs.store.flush import Flush
 from jobs.store.session import Database
 from jobs.traces import Traces
+from routing.addresses import Rules
 from routing.plan import Yard
 
 
@@ -43,6 +45,9 @@ class Front(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     migration_head: str
     figures: Figures
     traces: Traces | None
+    resolve: Resolver
+    """Looks up the hosts of webhook URLs."""
+    webhook_rules: Rules
 
 
 def front_of(request: Request) -> Front:

@@ -52,6 +52,10 @@ class Code(StrEnum):
     UNSUPPORTED = "unsupported"
     UNKNOWN_MODEL = "model_not_found"
     INVALID_LINES = "invalid_lines"
+    UNKNOWN_WEBHOOK = "webhook_not_found"
+    WEBHOOK_DISABLED = "webhook_disabled"
+    URL_REFUSED = "webhook_url_refused"
+    TOO_MANY_WEBHOOKS = "too_many_webhooks"
     INTENT_INFEASIBLE = "intent_infeasible"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     IDEMPOTENCY_IN_FLIGHT = "idempotency_in_flight"
@@ -93,6 +97,16 @@ PROBLEMS: dict[Code, Entry] = {
         "Lines of a bulk body are wrong; nothing was accepted.",
         "`details` names the first 100; mend them, or add ?on_error=skip.",
     ),
+    Code.UNKNOWN_WEBHOOK: Entry(
+        400, _BAD, "Your tenant has no endpoint with this id.", "GET /v1/webhooks lists the endpoints."
+    ),
+    Code.WEBHOOK_DISABLED: Entry(
+        409, _BAD, "The endpoint is disabled.", 'Mend its receiver, then PATCH /v1/webhooks/{id} {"enabled": true}.'
+    ),
+    Code.URL_REFUSED: Entry(
+        400, _BAD, "The URL leads where this yard does not call.", "The message names the rule; docs/webhooks.md."
+    ),
+    Code.TOO_MANY_WEBHOOKS: Entry(409, _BAD, "The tenant has 100 endpoints.", "Delete one that is not used."),
     Code.INTENT_INFEASIBLE: Entry(
         422, _BAD, "Nothing in the catalogue can ever meet the intent.", "The message names the nearest that can."
     ),

@@ -33,6 +33,7 @@ class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     deadline: Annotated[dt.datetime, Meta(tz=True)] | None = None
     strict: bool = False
     custom_id: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
+    webhook: Annotated[str, Meta(max_length=64)] | None = None
     metadata: (
         Annotated[dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)]
         | None
@@ -73,11 +74,11 @@ def read_wish(raw: bytes, *, batch_lines: bool = False) -> Wish:
     if not isinstance(tree, dict):
         raise Problem(Code.INVALID_VALUE, 'send a JSON object: {"request": {"model": ..., "messages": [...]}}')
     if batch_lines and "body" in tree and "request" not in tree:
-        line = _decoded(_batch_lines, raw, {"": BatchLine.__struct_fields__})
+        line = decoded(_batch_lines, raw, {"": BatchLine.__struct_fields__})
         envelope, body = Envelope(request=line.body, custom_id=line.custom_id), tree["body"]
     else:
         _check_first_steps(tree)
-        envelope, body = _decoded(_envelopes, raw, _FIELDS), tree["request"]
+        envelope, body = decoded(_envelopes, raw, _FIELDS), tree["request"]
     _check_texts(envelope)
     if envelope.intent is not None:
         check_intent(envelope.intent)
@@ -143,9 +144,7 @@ def lane_of(name: str | None, default: Lane) -> Lane:
 
 
 def _check_first_steps(tree: dict[str, Any]) -> None:
-    """The three mistakes of a first call, each with its own sentence."""
-    if "webhook" in tree:
-        raise Problem(Code.UNSUPPORTED, "webhook: this release has none; poll GET /v1/jobs/{id}?wait=30", "webhook")
+    """The two mistakes of a first call, each with its own sentence."""
     if "request" not in tree and "messages" in tree:
         message = 'put the chat-completions body under "request": {"request": {"model": ..., "messages": [...]}}'
         raise Problem(Code.MISSING_FIELD, message, "request")
@@ -163,7 +162,8 @@ def _check_texts(envelope: Envelope) -> None:
             raise _wrong(param, "must not contain the character NUL")
 
 
-def _decoded(decoder: "msgspec.json.Decoder[Any]", raw: bytes, known: dict[str, tuple[str, ...]]) -> Any:
+def decoded(decoder: "msgspec.json.Decoder[Any]", raw: bytes, known: dict[str, tuple[str, ...]]) -> Any:
+    """What the decoder reads; `known` are the fields by path, for hints. Raises Problem with the field and a remedy."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:

@@ -82,6 +82,7 @@ def job_summary(row: Any, cost: Cost, *, sandbox: bool) -> JsonObject:
         "metadata": row.metadata,
         "batch_id": shown("batch", row.batch_id),
         "retry_of": shown("job", row.retry_of),
+        "webhook": shown("wh", row.webhook_id),
         "error": error(row.error),
         "cost_usd": money(cost.usd),
         "cost_bound_usd": money(cost.bound_usd),
@@ -125,6 +126,7 @@ def batch(view: BatchView) -> JsonObject:
         "skipped": view.skipped,
         "counts": {state: view.counts.get(state, 0) for state in STATES},
         "metadata": view.metadata,
+        "webhook": shown("wh", view.webhook_id),
         "cost_usd": money(view.cost.usd),
         "cost_bound_usd": money(view.cost.bound_usd),
         "cost_complete": view.cost.is_complete,
@@ -179,6 +181,22 @@ def ledger_line(row: Any) -> JsonObject:
         "sandbox": row.sandbox,
         "opened_at": moment(row.opened_at),
         "closed_at": moment(row.closed_at),
+    }
+
+
+def delivery(row: Any) -> JsonObject:
+    """A webhook's event with its tries."""
+    return {
+        "id": ids.show("evt", row.id),
+        "object": "delivery",
+        "type": row.type,
+        "state": row.state,
+        "job_id": shown("job", row.job_id),
+        "batch_id": shown("batch", row.batch_id),
+        "created_at": moment(row.created_at),
+        "delivered_at": moment(row.delivered_at),
+        "next_try_at": moment(row.next_try_at),
+        "tries": [each | {"started_at": moment(_parsed(each["started_at"]))} for each in row.tries or []],
     }
 
 

@@ -17,6 +17,7 @@ from api.contract import SUBMIT
 from api.front import Front, front_of
 from api.once import once_of
 from api.schemas import Wish, read_wish
+from api.webhooks import check_webhook
 from jobs import failpoints, ids, meters
 from jobs.job import Submission
 from jobs.lanes import Lane
@@ -44,6 +45,8 @@ async def submit(request: Request, key: Submitter) -> Response:
         return accepted(kept.reply_to(digest), ROUTE)
     wish = await read(raw)
     submission = front.admission.admit(wish, key, uuid7(), DEFAULTS)
+    if submission.webhook_id is not None:
+        await check_webhook(front, key.tenant_id, submission.webhook_id)
     if (tight := await front.allowance.tight(key)) and not front.admission.has_room(wish, submission, tight):
         raise exhausted(tight)
     await front.quota.take(key, 1)

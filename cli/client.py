@@ -68,6 +68,10 @@ class Client:
         headers = {"content-type": "application/json"} | ({"idempotency-key": once} if once is not None else {})
         return self._checked("POST", path, content=content, params=_asked(params), headers=headers)
 
+    def patch(self, path: str, content: Any) -> dict[str, Any]:
+        """PATCH bytes and get a JSON object."""
+        return self._checked("PATCH", path, content=content, headers={"content-type": "application/json"})
+
     def delete(self, path: str) -> dict[str, Any]:
         """DELETE and get a JSON object."""
         return self._checked("DELETE", path)

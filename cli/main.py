@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from cli import jobs, keys, starters
+from cli import hooks, jobs, keys, starters
 from cli.costs import costs
 from cli.demo import demo
 from cli.doctor import doctor
@@ -25,6 +25,7 @@ HERE: tuple[Callable[..., None], ...] = (up, down, status, doctor, demo)
 STARTERS: tuple[Callable[..., None], ...] = (
     starters.api,
     starters.worker,
+    starters.webhooks,
     starters.dispatcher,
     starters.flower,
     starters.migrate,
@@ -40,6 +41,7 @@ app.add_typer(jobs.app, name="jobs", rich_help_panel="Jobs")
 for _command in (results, why, costs, models, providers):
     app.command(rich_help_panel="Jobs")(_command)
 app.add_typer(keys.app, name="keys", rich_help_panel="Jobs")
+app.add_typer(hooks.app, name="hooks", rich_help_panel="Jobs")
 for _command in STARTERS:
     app.command(rich_help_panel="One process, for production")(_command)
 

@@ -10,13 +10,15 @@ from cli.processes import Process
 from cli.servers import Server
 from cli.supervisor import Plan
 from cli.yard import CHECKOUT, Yard, next_free_port
-from jobs.configuration import CONFIG_VARIABLE, ENVIRONMENT, config_paths, load
+from jobs.configuration import CONFIG_VARIABLE, ENVIRONMENT, NETWORKS_VARIABLE, config_paths, load
 from jobs.settings import Settings
 from routing.catalog_load import catalog_of
 
 SANDBOX_VARIABLE = "TOKENYARD_SANDBOX"
 """`only`: offline providers whatever keys there are, and none of the user's; the demo spends nobody's money."""
 DATABASE_VARIABLE, REDIS_VARIABLE = ENVIRONMENT
+LOOPBACK = "127.0.0.1/32"
+"""Where a yard on one machine may call webhooks beside the public internet: whoever tries it has no https."""
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - where to reach what listens there
 
 
@@ -39,6 +41,8 @@ def compose(yard: Yard, environ: Mapping[str, str]) -> Plan:
         REDIS_VARIABLE: settings.redis_url,
         **{variable: server.url for variable, server in servers.items()},
     }
+    trusted = dict.fromkeys((*settings.webhooks.allow_networks, LOOPBACK))
+    addresses[NETWORKS_VARIABLE] = ",".join(trusted)
     is_sandbox_only = environ.get(SANDBOX_VARIABLE) == "only"
     configs = [] if is_sandbox_only else [str(path.absolute()) for path in config_paths(environ)]
     steps, providers = [processes.migrate()], list[Process]()
@@ -61,7 +65,14 @@ def compose(yard: Yard, environ: Mapping[str, str]) -> Plan:
     return Plan(
         servers=tuple(servers.values()),
         steps=steps,
-        processes=[*providers, processes.api(host, port), *_workers(settings), processes.dispatcher(), flower],
+        processes=[
+            *providers,
+            processes.api(host, port),
+            *_workers(settings),
+            processes.webhooks(),
+            processes.dispatcher(),
+            flower,
+        ],
         environment=addresses,
         api_url=api_url,
         flower_url=flower_url,

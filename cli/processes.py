@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.yard import CHECKOUT
+from jobs.broker import WEBHOOKS
 from jobs.configuration import SESSION_PREFIX
 from jobs.lanes import Lane
 
@@ -15,6 +16,8 @@ DRAIN_LIMIT_S = 30.0
 """Longest wait for a stopping worker: it gives its jobs back after 25 s (settings: worker.drain_s)."""
 LONGEST_NAME = 63
 """Postgres cuts a session's name after so many bytes."""
+WEBHOOKS_LIMIT_S = 20.0
+"""A stopping webhook worker lets its calls end, 15 s at most; what does not end is sent again."""
 SANDBOX_DATA = CHECKOUT / "examples" / "banking77"
 FLOWER_PASSWORD_VARIABLE = "TOKENYARD_FLOWER_PASSWORD"  # noqa: S105 - its name
 SMALL, LARGE = "sandbox/intent-small", "sandbox/intent-large"
@@ -67,6 +70,19 @@ def worker(name: str, lanes: Sequence[str], slots: int) -> Process:
             "TOKENYARD_WORKER": name,
         },
         stop_limit_s=DRAIN_LIMIT_S,
+    )  # fmt: skip
+
+
+def webhooks() -> Process:
+    """The Celery worker that delivers webhooks; any number may run. Two slots: its bells only wake its loop."""
+    return Process(
+        "webhooks",
+        _module(
+            "celery", "-A", "workers.webhook_app", "worker", "--pool", "custom", "-c", "2", "-Q", WEBHOOKS,
+            "-n", "webhooks@%h", "--without-gossip", "--without-mingle", "-E", "--loglevel", "INFO",
+        ),
+        {"CELERY_CUSTOM_WORKER_POOL": "workers.pool:WakingThreadPool"},
+        stop_limit_s=WEBHOOKS_LIMIT_S,
     )  # fmt: skip
 
 

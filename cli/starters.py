@@ -1,4 +1,4 @@
-"""`tokenyard api|worker|dispatcher|flower|migrate|sandbox`: one process in the foreground, as production wants it."""
+"""`tokenyard api|worker|webhooks|dispatcher|flower|migrate|sandbox`: one process in the foreground, for production."""
 
 import os
 from pathlib import Path
@@ -37,6 +37,12 @@ def worker(lane: Lanes = None, slots: Slots = None, name: str = "worker", var: V
         if Lane.QUARANTINE in lanes and len(lanes) > 1:
             raise YardError("the quarantine lane needs a process of its own: its jobs are feared to kill it")
         _become(processes.worker(name, lanes, slots or load().worker.slots), var)
+
+
+def webhooks(var: Var = None) -> None:
+    """Deliver webhooks. Any number may run."""
+    with plain_errors():
+        _become(processes.webhooks(), var)
 
 
 def dispatcher(var: Var = None) -> None:

@@ -13,6 +13,9 @@ from routing.fairness import Turns
 
 VERSION = 1
 """Bells carry it; a worker drops a bell of a version it does not know, and the two-second poll finds its jobs."""
+WEBHOOKS = "webhooks"
+"""The queue of the webhook workers. Its bells carry a version and no ids: what is due, they read in the record."""
+WEBHOOKS_TASK = "tokenyard.webhooks"
 EVENT_QUEUE_S = 60
 PUBLISH_TIMEOUT_S = 1.0
 
@@ -57,7 +60,7 @@ def make_app(redis_url: str) -> Celery:
     """
     app = Celery("tokenyard", broker=celery_url(redis_url))
     app.conf.update(
-        task_queues=[Queue(lane.value, routing_key=lane.value, no_ack=True) for lane in Lane],
+        task_queues=[Queue(name, routing_key=name, no_ack=True) for name in (*Lane, WEBHOOKS)],
         task_default_queue=Lane.STANDARD.value,
         task_create_missing_queues=False,
         task_ignore_result=True,
@@ -113,11 +116,15 @@ class Bells:
             retry=False,
         )
 
-    def depth(self, lane: Lane) -> int:
-        """Messages waiting in a lane. Raises `kombu.exceptions.OperationalError` without Redis."""
+    def ring_webhooks(self) -> None:
+        """Tell one webhook worker that deliveries are due. Raises `kombu.exceptions.OperationalError` without Redis."""
+        self._app.send_task(WEBHOOKS_TASK, kwargs={"v": VERSION}, queue=WEBHOOKS, ignore_result=True, retry=False)
+
+    def depth(self, queue: str) -> int:
+        """Messages waiting in a lane, or in WEBHOOKS. Raises `kombu.exceptions.OperationalError` without Redis."""
         with self._app.connection_for_read() as connection, connection._reraise_as_library_errors():  # noqa: SLF001
             # kombu has no public verb for a queue's length that does not also declare the queue.
-            depth: int = connection.default_channel.client.llen(lane.value)
+            depth: int = connection.default_channel.client.llen(queue)
             return depth
 
 

@@ -13,6 +13,8 @@ ENVIRONMENT = {"TOKENYARD_DATABASE_URL": "database_url", "TOKENYARD_REDIS_URL": 
 SESSION_PREFIX = "tokenyard-"
 """Processes name their sessions in Postgres `tokenyard-ROLE@HOST`, by PGAPPNAME."""
 SHIPPED = files("jobs").joinpath("defaults.toml")
+NETWORKS_VARIABLE = "TOKENYARD_WEBHOOK_NETWORKS"
+"""[webhooks] allow_networks, separated by commas; a yard of `tokenyard up` opens loopback with it."""
 CONFIG_VARIABLE = "TOKENYARD_CONFIG"
 """Files to read instead of ./tokenyard.toml, separated like PATH; later files win."""
 
@@ -22,6 +24,8 @@ def load(flags: Table | None = None, environ: Mapping[str, str] | None = None) -
     environment = os.environ if environ is None else environ
     layers: list[Table] = [tomllib.loads(SHIPPED.read_text(encoding="utf-8"))]
     layers += [_read(path) for path in config_paths(environment)]
+    if networks := environment.get(NETWORKS_VARIABLE):
+        layers.append({"webhooks": {"allow_networks": networks.split(",")}})
     layers.append({key: environment[name] for name, key in ENVIRONMENT.items() if environment.get(name)})
     layers.append(flags or {})
     return parse(layers)

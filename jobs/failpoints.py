@@ -27,6 +27,8 @@ POINTS = frozenset(
         "looked",
         "released",
         "keeping_house",
+        "webhook_claimed",
+        "webhook_answered",
     }
 )
 

@@ -82,5 +82,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     batch_seq: int | None = None
     retry_of: uuid.UUID | None = None
     traceparent: str | None = None
+    webhook_id: uuid.UUID | None = None
+    """The endpoint that is told when the job ends."""
     released: bool = False
     """The API rings interactive jobs itself, so they are born released."""

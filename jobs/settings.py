@@ -5,6 +5,7 @@
 
 import difflib
 import hashlib
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -125,6 +126,29 @@ class Telemetry(_Section, frozen=True):
     """Base address of an OTLP/HTTP collector; OTEL_EXPORTER_OTLP_ENDPOINT when empty, no traces without either."""
 
 
+class Webhooks(_Section, frozen=True):
+    """Calls to the tenants' own endpoints. docs/webhooks.md says what the network rules are for."""
+
+    allow_networks: tuple[str, ...] = ()
+    """Networks (10.1.0.0/16) that are trusted: receivers there may be private, speak http, and use any port."""
+    allow_http: bool = False
+    """http to public addresses, too."""
+    ports: tuple[Annotated[int, msgspec.Meta(ge=1, le=65_535)], ...] = ()
+    """Open beside 443 and 8443."""
+    timeout_s: Span = 15.0
+    """From looking the name up to the reply's head."""
+    lease_s: Span = 60.0
+    """A delivery whose worker died is made again after this."""
+    concurrency: Positive = 64
+    """Deliveries at once in one process."""
+    concurrency_per_endpoint: Positive = 4
+    """Deliveries at once to one endpoint, of all processes together."""
+    poll_s: Span = 1.0
+    """How often a webhook worker looks for itself; a bell makes it look at once."""
+    retention_days: Positive = 30
+    """Deliveries that ended, and those that were held for a disabled endpoint, are dropped after this."""
+
+
 class Task(_Section, frozen=True):
     """A kind of work with its comparator for labels."""
 
@@ -144,6 +168,7 @@ class Settings(_Section, frozen=True):
     flower: Flower = Flower()
     retention: Retention = Retention()
     telemetry: Telemetry = Telemetry()
+    webhooks: Webhooks = Webhooks()
     providers: dict[str, Provider] = {}
     policies: dict[str, Policy] = {}
     tasks: dict[str, Task] = {}
@@ -181,11 +206,22 @@ def parse(layers: Iterable[Table]) -> Settings:
         raise SettingsError(_explain(str(error), merged)) from error
     if settings.worker.beat_s * 2 > settings.worker.lease_s:
         raise SettingsError("worker.beat_s must be at most half of worker.lease_s, or leases run out between beats")
+    _check_webhooks(settings.webhooks)
     policies = {name: msgspec.structs.replace(policy, name=name) for name, policy in settings.policies.items()}
     for name in policies:
         if "/" in name:
             raise SettingsError(f"policies.{name}: a policy's name has no slash (names with one are models)")
     return msgspec.structs.replace(settings, policies=policies)
+
+
+def _check_webhooks(section: Webhooks) -> None:
+    if section.timeout_s * 2 > section.lease_s:
+        raise SettingsError("webhooks.timeout_s must be at most half of webhooks.lease_s, or events go out twice")
+    for network in section.allow_networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise SettingsError(f"webhooks.allow_networks: {error}; write networks like 10.1.0.0/16") from error
 
 
 def _explain(text: str, merged: Table) -> str:

@@ -28,6 +28,7 @@ from jobs.store.session import Connection, Database, StoreUnavailable
 from routing.fairness import share_out
 from routing.stock import stock_for
 from workers.bookkeeper import Bookkeeper
+from workers.outbox import Outbox
 from workers.sweeper import Sweeper
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Dispatcher:
         self._endings = Database(settings.database_url, pool_size=1)
         self._sums = Database(settings.database_url, pool_size=1, durable=False)
         self._sweeper = Sweeper(self._endings, settings)
+        self._outbox = Outbox(settings, self._bells)
         self._nudged = asyncio.Event()
         self._stopped = asyncio.Event()
         self._ring_again_at_s = 0.0
@@ -97,6 +99,7 @@ class Dispatcher:
         hearing = asyncio.create_task(self._signals.hear(SUBMITTED, lambda _: self._nudged.set()))
         sweeping = asyncio.create_task(self._sweeper.run(self._stopped))
         adding_up = asyncio.create_task(Bookkeeper(self._sums).run(self._stopped))
+        watching = asyncio.create_task(self._outbox.run(self._stopped))
         try:
             while not self._stopped.is_set():
                 with meters.TICK_DURATION.time():
@@ -104,7 +107,7 @@ class Dispatcher:
                 await self._rest()
         finally:
             hearing.cancel()
-            await asyncio.wait({hearing, sweeping, adding_up}, timeout=STOP_S)
+            await asyncio.wait({hearing, sweeping, adding_up, watching}, timeout=STOP_S)
             self._ringers.shutdown(wait=False, cancel_futures=True)
             await self._signals.close()
             await self._database.close()

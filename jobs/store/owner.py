@@ -42,9 +42,10 @@ with f as materialized (
     select * from unnest(cast(:olds as uuid[]), cast(:news as uuid[]), cast(:seqs as integer[])) as f(old, new, seq)
 ), again as (
     insert into jobs (id, tenant_id, key_id, batch_id, batch_seq, custom_id, lane, policy, model, task, intent,
-        strict, metadata, retry_of, created_at, deadline_at, urgent_at)
+        strict, metadata, retry_of, created_at, deadline_at, urgent_at, webhook_id)
     select f.new, j.tenant_id, cast(:key_id as uuid), cast(:batch_id as uuid), f.seq, j.custom_id, t.lane, j.policy,
-        j.model, j.task, j.intent, j.strict, j.metadata, j.id, cast(:now as timestamptz), t.deadline_at, t.urgent_at
+        j.model, j.task, j.intent, j.strict, j.metadata, j.id, cast(:now as timestamptz), t.deadline_at, t.urgent_at,
+        j.webhook_id
     from f join jobs j on j.id = f.old
     join jsonb_to_recordset(cast(:terms as jsonb)) as t(was text, lane text, deadline_at timestamptz,
         urgent_at timestamptz) on t.was = coalesce(j.home_lane, j.lane)
@@ -66,6 +67,7 @@ delete from payloads where id = any(array(
     select id from gone union all select a.id from attempts a where a.job_id in (select id from gone)
 ))
 """)
+WEBHOOK_OF = text("select webhook_id from batches where id = :id and tenant_id = :tenant_id")
 STANDING = text("select state, purged_at is not null as purged from jobs where id = :id and tenant_id = :tenant_id")
 
 
@@ -130,7 +132,14 @@ async def retry_batch(
     olds = [row.id for row in rows if not row.purged]
     if not olds:
         return None
-    new_batch = Batch(id=uuid7(), tenant_id=asker.tenant_id, total=len(olds), skipped=len(rows) - len(olds))
+    names = {"id": batch_id, "tenant_id": asker.tenant_id}
+    new_batch = Batch(
+        id=uuid7(),
+        tenant_id=asker.tenant_id,
+        total=len(olds),
+        skipped=len(rows) - len(olds),
+        webhook_id=(await connection.execute(WEBHOOK_OF, names)).scalar_one(),
+    )
     await insert_batch(connection, new_batch)
     await _retry(connection, asker, olds, [uuid7() for _ in olds], new_batch.id)
     return new_batch

@@ -19,7 +19,7 @@ RATE_WINDOW_S = 60
 _JOB_COLUMNS = """
     j.id, j.batch_id, j.custom_id, j.state, j.lane, j.policy, j.model, j.task, j.intent, j.strict, j.metadata,
     j.retry_of, j.created_at, j.deadline_at, j.started_at, j.finished_at, j.cancel_requested_at, j.answer_attempt,
-    j.error, j.adaptations, j.intent_kept, j.purged_at
+    j.error, j.adaptations, j.intent_kept, j.purged_at, j.webhook_id
 """
 # Sums of the ledger's rows, never counters. A call that never left cannot have cost anything; of every other
 # a missing amount is unknown, and makes the sum incomplete instead of smaller.
@@ -60,7 +60,8 @@ _FILTERS = {
     "after": "and id < :after",
 }
 BATCH = text("""
-select id, total, skipped, metadata, created_at, cancelled_at from batches where id = :id and tenant_id = :tenant_id
+select id, total, skipped, metadata, created_at, cancelled_at, webhook_id
+from batches where id = :id and tenant_id = :tenant_id
 """)
 BATCH_COUNTS = text("""
 select state, count(*) as jobs, min(started_at) as started_at, max(finished_at) as finished_at,
@@ -135,6 +136,7 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None
     created_at: dt.datetime
     cancelled_at: dt.datetime | None
+    webhook_id: uuid.UUID | None
     counts: dict[str, int]
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
@@ -198,6 +200,7 @@ async def batch(connection: AsyncConnection, tenant_id: uuid.UUID, batch_id: uui
         metadata=head.metadata,
         created_at=head.created_at,
         cancelled_at=head.cancelled_at,
+        webhook_id=head.webhook_id,
         counts=counts,
         started_at=min(started, default=None),
         finished_at=None if open_jobs else max(finished, default=None),

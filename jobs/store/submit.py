@@ -31,7 +31,7 @@ with f as materialized (
     from jsonb_to_recordset(cast(:rows as jsonb)) as f(id uuid, tenant_id uuid, key_id uuid, batch_id uuid,
         batch_seq integer, custom_id text, lane text, policy text, model text, task text, intent jsonb, strict boolean,
         metadata jsonb, retry_of uuid, traceparent text, created_at timestamptz, deadline_at timestamptz,
-        urgent_at timestamptz, released boolean, body text)
+        urgent_at timestamptz, released boolean, webhook_id uuid, body text)
 ), waiting as materialized (
     select tenant_id, count(*) as depth from jobs
     where lane = 'interactive' and state = 'queued' and released_at is not null
@@ -39,9 +39,10 @@ with f as materialized (
     group by tenant_id
 ), kept as (
     insert into jobs (id, tenant_id, key_id, batch_id, batch_seq, custom_id, lane, policy, model, task, intent,
-        strict, metadata, retry_of, traceparent, created_at, deadline_at, urgent_at, released_at)
+        strict, metadata, retry_of, traceparent, created_at, deadline_at, urgent_at, webhook_id, released_at)
     select f.id, f.tenant_id, f.key_id, f.batch_id, f.batch_seq, f.custom_id, f.lane, f.policy, f.model, f.task,
         f.intent, f.strict, f.metadata, f.retry_of, f.traceparent, f.created_at, f.deadline_at, f.urgent_at,
+        f.webhook_id,
         case when f.released and f.nth + coalesce(w.depth, 0) <= :most_waiting then now() end
     from f left join waiting w on w.tenant_id = f.tenant_id
     on conflict (id) do nothing
@@ -51,12 +52,12 @@ with f as materialized (
 select id from f
 """)
 INSERT_BATCH = text("""
-insert into batches (id, tenant_id, total, skipped, metadata, created_at)
-values (:id, :tenant_id, :total, :skipped, cast(:metadata as jsonb), :created_at)
+insert into batches (id, tenant_id, total, skipped, metadata, created_at, webhook_id)
+values (:id, :tenant_id, :total, :skipped, cast(:metadata as jsonb), :created_at, :webhook_id)
 """)
 COPY_COLUMNS = (
     "id, tenant_id, key_id, batch_id, batch_seq, custom_id, lane, policy, model, task, intent, strict, metadata,"
-    " retry_of, traceparent, created_at, deadline_at, urgent_at"
+    " retry_of, traceparent, created_at, deadline_at, urgent_at, webhook_id"
 )
 COPY_JOBS = f"copy jobs ({COPY_COLUMNS}) from stdin"
 COPY_PAYLOADS = "copy payloads (id, body) from stdin (format binary)"
@@ -77,6 +78,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     skipped: int = 0
     metadata: dict[str, str] | None = None
+    webhook_id: uuid.UUID | None = None
+    """Is told when the last job has ended."""
 
 
 class Spool:
@@ -131,6 +134,7 @@ async def insert_batch(connection: AsyncConnection, batch: Batch) -> None:
             "skipped": batch.skipped,
             "metadata": msgspec.json.encode(batch.metadata).decode() if batch.metadata else None,
             "created_at": ids.moment_of(batch.id),
+            "webhook_id": batch.webhook_id,
         },
     )
 
@@ -168,6 +172,7 @@ def copy_line(submission: Submission) -> bytes:
         created_at,
         s.deadline_at.isoformat(),
         s.urgent_at.isoformat(),
+        str(s.webhook_id) if s.webhook_id else _NULL,
     )
     return ("\t".join(fields) + "\n").encode()
 
@@ -216,5 +221,6 @@ def _row(submission: Submission) -> dict[str, Any]:
         "deadline_at": s.deadline_at,
         "urgent_at": s.urgent_at,
         "released": s.released,
+        "webhook_id": s.webhook_id,
         "body": base64.b64encode(s.request_raw).decode(),
     }

@@ -37,7 +37,7 @@ async def test_no_route_answers_without_a_key_or_with_a_wrong_one(caller: Caller
             assert (response.status_code, response.json()["error"]["code"]) == (401, code), (method, path)
 
 
-FOR_ADMINS = ("/v1/keys", "/v1/budgets", "/v1/tenant")
+FOR_ADMINS = ("/v1/keys", "/v1/budgets", "/v1/tenant", "/v1/webhooks")
 
 
 async def test_a_key_does_only_what_its_scopes_say(caller: Caller):

@@ -88,7 +88,8 @@ async def test_a_wrong_body_is_answered_with_its_fault(caller: Caller):
 
 BAD_FIELDS: list[tuple[dict[str, Any], int, str, str]] = [
     ({"tsak": "a"}, 400, "unknown_field", "tsak"),
-    ({"webhook": "wh_1"}, 400, "unsupported", "webhook"),
+    ({"webhook": "wh_1"}, 400, "invalid_value", "webhook"),
+    ({"webhook": "wh_" + "0" * 26}, 400, "webhook_not_found", "webhook"),
     ({"lane": "quarantine"}, 400, "invalid_value", "lane"),
     ({"lane": 3}, 400, "invalid_value", "lane"),
     ({"task": "a\0b"}, 400, "invalid_value", "task"),

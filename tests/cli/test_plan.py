@@ -37,7 +37,7 @@ def test_without_a_key_the_sandbox_starts_after_the_users_settings(tmp_path, con
     plan = compose(yard, {"TOKENYARD_CONFIG": config})
     assert names(list(plan.processes)) == [
         "sandbox-east", "sandbox-west", "sandbox-north",
-        "api", "worker-interactive", "worker-bulk", "worker-quarantine", "dispatcher", "flower",
+        "api", "worker-interactive", "worker-bulk", "worker-quarantine", "webhooks", "dispatcher", "flower",
     ]  # fmt: skip
     assert names(list(plan.steps)) == ["migrate", "sandbox-train"]
     assert plan.environment["TOKENYARD_CONFIG"].split(":") == [config, str(yard.sandbox_config)]

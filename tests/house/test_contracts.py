@@ -36,6 +36,7 @@ VIOLATIONS = {
         ("routing.catalog", "routing.plan"),
         ("routing.plan", "routing.verdict"),
         ("routing.limits", "routing.breaker"),
+        ("routing.addresses", "routing.webhooks"),
     ],
     "3": [
         ("routing.plan", "random"),
@@ -43,7 +44,7 @@ VIOLATIONS = {
         ("jobs.job", "os"),
         ("routing.dialects.openai", "httpx2"),
     ],
-    "5": [("workers.runner", "aiohttp"), ("api.app", "httpx2")],
+    "5": [("workers.runner", "aiohttp"), ("workers.webhooks", "aiohttp"), ("api.app", "httpx2")],
     "6": [("workers.runner", "sqlalchemy"), ("api.app", "psycopg"), ("jobs.signals", "sqlalchemy")],
     "7": [("workers.gate", "redis"), ("workers.counters", "redis"), ("jobs.store.session", "redis")],
     "8": [("api.app", "routing.verdict"), ("api.app", "routing.dialects.openai"), ("api.app", "workers.app")],

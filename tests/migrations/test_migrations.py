@@ -66,6 +66,7 @@ def fill(connection: Connection) -> None:
         "attempts.budget_ids": None,
         "budgets.period": "day",
         "budgets.alert_percents": [50],
+        "webhook_deliveries.state": "pending",
     }
     samples = {"UUID": one, "BYTEA": b"x", "INTEGER": 1, "SMALLINT": 1, "BOOLEAN": True, "TEXT": "x", "JSONB": "{}"}
     samples |= {"TIMESTAMP": "2026-01-01", "NUMERIC": 1, "DOUBLE PRECISION": 1.0, "BIGINT": 1, "ARRAY": ["x"]}
