@@ -81,7 +81,7 @@ def webhooks() -> Process:
             "celery", "-A", "workers.webhook_app", "worker", "--pool", "custom", "-c", "2", "-Q", WEBHOOKS,
             "-n", "webhooks@%h", "--without-gossip", "--without-mingle", "-E", "--loglevel", "INFO",
         ),
-        {"CELERY_CUSTOM_WORKER_POOL": "workers.pool:WakingThreadPool"},
+        {**_session("webhooks"), "CELERY_CUSTOM_WORKER_POOL": "workers.pool:WakingThreadPool"},
         stop_limit_s=WEBHOOKS_LIMIT_S,
     )  # fmt: skip
 

@@ -162,6 +162,7 @@ def _welcome(yard: Yard, state: State) -> None:
         "Page": f"{state.api_url}/   (sign in with the key)",
         "Key": str(yard.key_path),
         "Flower": f"{state.flower_url}   (user tokenyard, password in {yard.flower_password_path}; it only shows)",
+        "Hooks": "webhooks may also call 127.0.0.1, by http and on any port: fine here, not where others hold keys",
         "Logs": str(yard.log),
         "Next": f"{command} status   or   {command} down",
         "Try": f'curl -s {state.api_url}/v1/jobs -H "Authorization: Bearer $(cat {yard.key_path})" '

