@@ -18,7 +18,7 @@ from tests.workers.receiver import Answer, Receiver, receiving
 from workers.door import Door
 from workers.webhooks import Deliverer
 
-SECTION = Webhooks(allow_networks=("127.0.0.1/32",), timeout_s=1.0, lease_s=30.0, poll_s=0.1)
+SECTION = Webhooks(allow_networks=("127.0.0.1/32",), timeout_s=4.0, lease_s=30.0, poll_s=0.1)
 MINUTE_S, HOUR_S = 60, 3600
 
 
@@ -204,7 +204,7 @@ async def test_one_dead_among_many_holds_up_nobody_and_gets_its_own_in_the_end(l
     await lab.receiver.until(lambda: set(lab.receiver.got) >= healthy)
     assert lab.receiver.most_at_once["dead"] <= SECTION.concurrency_per_endpoint
     assert lab.receiver.tried["dead"] <= 8, "40 wait, a few are tried"
-    await lab.deliverer.drain(5)
+    await lab.deliverer.drain(SECTION.timeout_s + 5)
     await running
     del lab.receiver.answers["dead"]
     lab.deliverer = Deliverer(lab.database, lab.door, SECTION, lambda: 0.0)
@@ -254,5 +254,6 @@ async def test_a_deleted_endpoints_call_books_nothing(lab: Lab):
     await lab.receiver.until(lambda: lab.receiver.tried["a"] == 1)
     async with lab.database.transaction() as connection:
         assert await webhooks.delete(connection, lab.tenant_id, webhook_id)
+    lab.receiver.end()
     await lab.all_due()
     assert await rows(lab.database, "select from webhook_tries") == []

@@ -136,7 +136,7 @@ async def test_a_bulk_that_fails_half_way_leaves_nothing(database: Database):
 
 
 @example(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=50))
-def test_a_copy_line_is_one_line_of_eighteen_fields_whatever_the_text(task: str):
+def test_a_copy_line_is_one_line_of_nineteen_fields_whatever_the_text(task: str):
     line = copy_line(given.submission(uuid.UUID(int=1), task=task, custom_id=task))
     assert line.count(b"\n") == 1
-    assert line.count(b"\t") == 17
+    assert line.count(b"\t") == 18
