@@ -1,5 +1,6 @@
 """What `celery -A workers.app worker` loads: the app, its tasks, and the worker's start and stop."""
 
+import signal
 from typing import Any
 
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown, worker_shutting_down
@@ -29,7 +30,14 @@ def _log(**_: Any) -> None:
 
 @worker_init.connect
 def _start(**_: Any) -> None:
+    signal.signal(signal.SIGTERM, _stop_before_celery)
     _running.append(Worker(settings))
+
+
+def _stop_before_celery(*_: Any) -> None:
+    """SIGTERM between our start and Celery's, which sets a handler of its own: jobs may have been polled by then."""
+    _stop()
+    raise SystemExit(0)
 
 
 @worker_ready.connect

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from uuid import UUID, uuid4
@@ -31,7 +32,7 @@ from routing.catalog_load import catalog_of
 from routing.plan import Plan, UnknownName, Yard, plan, policy_for
 from workers.counters import FallbackCounters, MemoryCounters, RedisCounters, Seed
 from workers.gate import Gate, fingerprints
-from workers.intake import Intake
+from workers.intake import GIVE_BACK_S, Intake
 from workers.leases import Beater, Stop
 from workers.loop import LoopThread
 from workers.parts import Parts
@@ -42,6 +43,8 @@ from workers.transport import Transport
 log = logging.getLogger(__name__)
 CELERY_GRACE_S = 3.0
 """Celery's main thread takes a turn each second, unless it waits for a Redis that does not answer."""
+CLOSE_S = 5.0
+"""Longest wait for connections to be given back."""
 LANES_VARIABLE = "TOKENYARD_LANES"
 NAME_VARIABLE = "TOKENYARD_WORKER"
 UNCOUNTED_WORKERS = 4
@@ -174,31 +177,36 @@ class Worker:
     def start_draining(self, patience_s: float | None = None) -> None:
         """Take nothing new and give back what does not finish in time (`drain_s`); returns at once.
 
-        Celery's own shutdown follows, in the main thread. Where that hangs on a Redis that is frozen, the process
-        ends without it as soon as all jobs have ended or are given back.
+        Celery's own shutdown follows, in the main thread. Where that hangs, on a Redis that is frozen, say, the
+        process ends without it soon after all jobs have ended or are given back.
         """
-        self._loop.start(self._drain(self._settings.worker.drain_s if patience_s is None else patience_s))
+        patience_s = self._settings.worker.drain_s if patience_s is None else patience_s
+        threading.Thread(target=self._drain_and_end, args=[patience_s], name="tokenyard-end", daemon=True).start()
 
-    async def _drain(self, patience_s: float) -> None:
-        await self._intake.drain(patience_s)
-        force = threading.Timer(CELERY_GRACE_S, self._end_by_force)
-        force.daemon = True
-        force.start()
-
-    def _end_by_force(self) -> None:
-        log.warning("Celery does not let go of Redis; all jobs are at rest, so this process ends without it")
-        self.stop()
+    def _drain_and_end(self, patience_s: float) -> None:
+        with suppress(TimeoutError):
+            self._loop.run(self._intake.drain(patience_s), patience_s + GIVE_BACK_S)
+        time.sleep(CELERY_GRACE_S)  # a process that ends by itself takes this thread along
+        log.warning("Celery does not let go; all jobs are at rest, so this process ends without it")
+        if self._stopping.acquire(timeout=CELERY_GRACE_S):
+            with suppress(TimeoutError):
+                self._stop()
         os._exit(0)
 
     def stop(self) -> None:
         """End what is left, then the beat and the loop. The second who asks finds nothing to do."""
-        with self._stopping:
-            if self._is_stopped:
-                return
-            self._is_stopped = True
-            if self._metrics is not None:
-                self._metrics.shutdown()
-            self._loop.run(self._intake.drain(self._settings.worker.drain_s))
-            self._beater.stop()
-            self._loop.run(self._parts.close())
-            self._loop.stop()
+        with self._stopping, suppress(TimeoutError):
+            self._stop()
+
+    def _stop(self) -> None:
+        """Raises TimeoutError when a part does not let go; what matters is written by then."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        if self._metrics is not None:
+            self._metrics.shutdown()
+        drain_s = self._settings.worker.drain_s
+        self._loop.run(self._intake.drain(drain_s), drain_s + GIVE_BACK_S)
+        self._beater.stop()
+        self._loop.run(self._parts.close(), CLOSE_S)
+        self._loop.stop()

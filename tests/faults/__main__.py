@@ -13,7 +13,7 @@ import psycopg
 
 from cli.embedded import Postgres
 from migrations.run import upgrade
-from tests.faults import f01, f02, f03, f05, f07, f08, f09, f11, f15, f21, f27
+from tests.faults import f01, f02, f03, f04, f05, f07, f08, f09, f11, f15, f21, f27
 from tests.faults.harness import Ground, Vain, provider
 
 LATENCY_MS = 300
@@ -34,6 +34,11 @@ async def _f02(ground: Ground, chosen: argparse.Namespace) -> bool:
 
 async def _f03(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f03.run(ground, chosen.jobs, _say, lease_s=LEASE_S, limit_s=LIMIT_S)).faults
+
+
+async def _f04(ground: Ground, chosen: argparse.Namespace) -> bool:
+    rolls = max(1, round(5 * chosen.scale))
+    return not (await f04.run(ground, _say, rolls=rolls, lease_s=LEASE_S, limit_s=LIMIT_S)).faults
 
 
 async def _f05(ground: Ground, chosen: argparse.Namespace) -> bool:
@@ -79,6 +84,7 @@ TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F01": _f01,
     "F02": _f02,
     "F03": _f03,
+    "F04": _f04,
     "F05": _f05,
     "F07": _f07,
     "F08": _f08,

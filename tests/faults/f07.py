@@ -78,7 +78,7 @@ async def stage(ground: Ground, lease_s: float) -> AsyncIterator[Stage]:
         Yard.opened(ground, lease_s=lease_s, provider=limits) as yard,
         Proxy.before(yard.redis.url, yard.redis.folder) as (proxy, url),
     ):
-        yard.reach_redis_at(url)
+        yard.set_environment(TOKENYARD_REDIS_URL=url)
         yard.start_dispatcher()
         await yard.start_api()
         workers = [yard.start_worker() for _ in range(WORKERS)]

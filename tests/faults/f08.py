@@ -1,11 +1,7 @@
 """F08: Redis is frozen, or links to it are half open; submits stay quick, jobs end meanwhile, workers resume alone."""
 
-import os
-import signal
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx2
@@ -89,7 +85,7 @@ async def _half_open(
 
 async def _frozen(on: Stage, jobs: int, freeze_s: float, limit_s: float, *, has_time: bool) -> Case:
     client, accepted, began_s = on.yard.client(), list[uuid.UUID](), time.monotonic()
-    with _stopped(on.yard.redis.pid):
+    with on.yard.frozen_redis():
         while not accepted or time.monotonic() - began_s < freeze_s:
             wave = await _submit(client, jobs)
             await _waited_for(on.yard, wave[-1], limit_s)
@@ -128,13 +124,3 @@ async def _rung_again(yard: Yard, since_s: float) -> float:
 
     await until(rings, "bells ring again", RESUME_S)
     return time.monotonic() - since_s
-
-
-@contextmanager
-def _stopped(pid: int | None) -> Iterator[None]:
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)

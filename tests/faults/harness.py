@@ -65,7 +65,7 @@ is_sandbox = true
 price = {{{{ input = "{PRICE["input"]}", output = "{PRICE["output"]}", valid_from = "2026-05-01", source = "a test" }}}}
 [policies.auto]
 tiers = [["{SMALL}"]]
-attempts_per_deployment = 9
+attempts_per_deployment = {{attempts}}
 """
 
 
@@ -109,6 +109,10 @@ class Running:
     @property
     def is_alive(self) -> bool:
         return self._popen.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
 
     @property
     def exit_code(self) -> int | None:
@@ -193,16 +197,22 @@ class Yard:
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, ground: Ground, *, lease_s: float = 2.0, worker: str = "", provider: str = ""
+        cls, ground: Ground, *, lease_s: float = 2.0, worker: str = "", provider: str = "", attempts: int = 9
     ) -> AsyncIterator["Yard"]:
         """A fresh yard without processes; at the end all its processes are killed and its servers gone.
 
-        `worker` and `provider` add lines to those sections of the settings.
+        `worker` and `provider` add lines to those sections of the settings; `attempts` are a job's, that count.
         """
         folder = Path(tempfile.mkdtemp(prefix="fault-"))
         redis = Redis(folder / "redis", from_wheel=True)
         redis.start()
-        settings = {"lease_s": lease_s, "beat_s": lease_s / 4, "worker": worker, "provider": provider}
+        settings = {
+            "lease_s": lease_s,
+            "beat_s": lease_s / 4,
+            "worker": worker,
+            "provider": provider,
+            "attempts": attempts,
+        }
         yard = cls(ground, folder, redis, settings)
         yard._administer("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", yard._name, ground.template)
         try:
@@ -246,9 +256,16 @@ class Yard:
         """How the processes were called: everybody on a machine can see it."""
         return b"\n".join(" ".join(running.argv).encode() for running in self._running)
 
-    def reach_redis_at(self, url: str) -> None:
-        """Give the processes that start from now on another address of Redis: a proxy's."""
-        self._addresses["TOKENYARD_REDIS_URL"] = url
+    @contextmanager
+    def frozen_redis(self) -> Iterator[None]:
+        """Redis neither answers nor hangs up."""
+        pid = self.redis.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def start(
         self, process: Process, die_at: str | None = None, environ: Mapping[str, str] = MappingProxyType({})
