@@ -46,6 +46,11 @@ class Part(Generic[T]):
                 reading.result()
         return self._last
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether a reading is under way: after `get`, that the one it waited for has not ended."""
+        return self._reading is not None
+
     async def close(self) -> None:
         """Give up what is being read."""
         if self._reading is not None:

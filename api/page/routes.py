@@ -22,6 +22,7 @@ from api.front import front_of
 from api.page import session, view
 from api.page.session import Session
 from api.page.templates import render
+from api.page.watch import in_time
 from api.problems import RETRY_AFTER_S, Problem
 from jobs.store.accounts import Key, Scope, split
 from jobs.store.session import StoreUnavailable
@@ -105,7 +106,7 @@ async def login(request: Request) -> Response:
         return _door(request, 403, "This form was too old, or your browser keeps no cookies. Please try again.")
     text = form.get("key", "").strip()
     try:
-        key = await front_of(request).keys.check(f"Bearer {text}", Scope.ADMIN)
+        key = await in_time(front_of(request).keys.check(f"Bearer {text}", Scope.ADMIN))
     except Problem as problem:
         return _door(request, 401, _complaint(problem))
     parts = split(text)
@@ -146,7 +147,7 @@ async def asset(request: Request, name: str) -> Response:
 async def _visitor(request: Request) -> Visitor | None:
     """The visitor of a request's session cookie, while its key lives and may administer. Raises StoreUnavailable."""
     said = session.read(request.cookies.get(SESSION, ""))
-    key = await front_of(request).keys.find(said.short_id) if said else None
+    key = await in_time(front_of(request).keys.find(said.short_id)) if said else None
     if said is None or key is None or not said.is_genuine(key, time.time()) or Scope.ADMIN not in key.scopes:
         return None
     return Visitor(key, said)

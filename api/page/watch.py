@@ -19,18 +19,33 @@ from routing.plan import Yard
 
 FRESH_S = 2.0
 """Nothing is read or drawn twice within this time, however many look."""
-WAIT_S = 15.0
-"""Longest wait for a drawing: Postgres is as good as away then."""
+WAIT_S = 6.0
+"""Longest wait for Postgres: a frozen one is as good as away, and old figures must not pass for new ones."""
 MOST_READINGS = 2
 """Connections of the process that the page uses at once; the others are for those who submit."""
 MOST_TENANTS = 500
 T = TypeVar("T")
 
 
+async def in_time(asked: Awaitable[T], wait_s: float = WAIT_S) -> T:
+    """The answer. Raises StoreUnavailable when it takes too long, and leaves the question to end by itself.
+
+    Cancelling it would not help: the driver then waits for a frozen Postgres, too.
+    """
+    asking = asyncio.ensure_future(asked)
+    await asyncio.wait({asking}, timeout=wait_s)
+    if not asking.done():
+        asking.add_done_callback(lambda late: late.cancelled() or late.exception())
+        raise StoreUnavailable("the record took too long to answer")
+    return asking.result()
+
+
 class Watch:
     """What every tenant that is looked at sees; one for each API process."""
 
     def __init__(self, database: Database, health: HealthReader, settings: Settings, yard: Yard) -> None:
+        self.fresh_s = FRESH_S
+        self.wait_s = WAIT_S
         self._database = database
         self._policies = settings.policies
         self._yard = yard
@@ -45,8 +60,9 @@ class Watch:
             if len(self._boards) >= MOST_TENANTS:
                 await self.close()
             self._boards[tenant_id] = Board(tenant_id, self)
-        drawn = await self._boards[tenant_id].page.get(WAIT_S)
-        if drawn is None:
+        page = self._boards[tenant_id].page
+        drawn = await page.get(self.wait_s)
+        if drawn is None or page.is_reading:
             raise StoreUnavailable("the record took too long to answer")
         return drawn
 
@@ -78,7 +94,7 @@ class Board:
         self._tenant_id = tenant_id
         self._watch = watch
         self._now = dt.datetime.now(dt.UTC)
-        self.page: Part[str] = Part(self._make, fresh_s=FRESH_S, rest=0)  # what it waits for rests by itself
+        self.page: Part[str] = Part(self._make, fresh_s=watch.fresh_s, rest=0)  # what it waits for rests by itself
         self._parts: dict[str, Part[Sequence[Any]]] = {
             "lanes": self._part(overview.lanes),
             "workers": self._part(lambda connection, _: fleet.live(connection)),

@@ -2,7 +2,7 @@
 "use strict";
 
 const EVERY_MS = 2000;
-const LONGEST_MS = 30000;
+const LONGEST_MS = 10000;
 const GIVE_UP_MS = 20000;
 const link = document.getElementById("link");
 const said = document.getElementById("said");
