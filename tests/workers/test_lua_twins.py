@@ -70,7 +70,7 @@ def as_arguments(step: tuple[Any, ...]) -> list[str]:
 
 @given(history=BREAKER_HISTORY)
 @example(history=[OPENED, (15.0, ("excuse", "p1", True)), *UNHEARD * 3, (0.0, ("admit", "p2", 30.0))])
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_breakers_script_and_its_rule_tell_every_history_alike(redis_url, history):
     async def run() -> None:
         clock = Clock()
@@ -102,7 +102,7 @@ def test_the_breakers_script_and_its_rule_tell_every_history_alike(redis_url, hi
 
 
 @given(history=TROUBLE_HISTORY)
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_troubles_script_and_its_rule_tell_every_history_alike(redis_url, history):
     async def run() -> None:
         clock = Clock()

@@ -117,21 +117,21 @@ async def test_f15_a_429_of_one_worker_stops_them_all(redis_url, limits):
 
 async def test_f15_limiter_keys_that_vanish_are_filled_again_from_the_ledger(redis_url):
     clock, limit = Clock(), 600
-    provider = Provider(clock, lambda now_s: FailureKind.RATE_LIMITED if 40 <= now_s < 60 else None)
+    provider = Provider(clock, lambda now_s: FailureKind.RATE_LIMITED if 20 <= now_s < 40 else None)
 
     async def recent(_provider: str, _key_index: int) -> tuple[int, int | None]:
         return provider.called(provider.now_s - WINDOW_S, provider.now_s + 1), 0
 
     async with fleet_of(redis_url, WORKERS, key(requests_per_minute=limit), clock=clock, seed=recent) as fleet:
         text = key_text(fleet.provider, 0)
-        while provider.now_s < 120:
-            if provider.now_s in {25.0, 25.5, 85.0, 100.0}:
+        while provider.now_s < 90:
+            if provider.now_s in {12.0, 12.5, 60.0, 70.0}:
                 await fleet.client.delete(limits_key(text), slots_key(text))
             for worker in fleet.workers:
-                while await attempt(fleet, worker, provider, 60 - provider.now_s):
+                while await attempt(fleet, worker, provider, 40 - provider.now_s):
                     pass
             clock.now_s += 0.5
-    assert provider.called(40, 60) <= WORKERS
+    assert provider.called(20, 40) <= WORKERS
     assert provider.most_in_a_minute() <= limit * 1.05
-    open_s = 120 - 20
+    open_s = 90 - 20
     assert len(provider.calls) >= open_s * limit / WINDOW_S / 1.2, "and what is allowed is used"
