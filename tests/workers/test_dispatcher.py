@@ -180,13 +180,35 @@ async def test_it_rings_each_job_that_it_releases(settings: Settings, database: 
     assert {len(bell) for bell in rung} == {2}  # 6 jobs on 4 slots
 
 
-async def test_two_dispatchers_release_and_ring_no_job_twice(settings: Settings, database: Database):
-    wide = msgspec.structs.replace(
-        settings, worker=Worker(slots=100), dispatcher=Pace(tick_ms=5, depth=2000, sweep_s=0.1)
+@contextlib.asynccontextmanager
+async def claiming(database: Database) -> AsyncIterator[None]:
+    """Somebody who takes all that is released."""
+    claim = text(
+        "update jobs set state = 'running', token = gen_random_uuid(), lease_until = now() + interval '1 h'"
+        " where state = 'queued' and released_at is not null"
     )
-    async with running(wide), running(wide):
-        ids = [job for _ in range(10) for job in await submitted(database, 15)]
-        rung = await bells(settings.redis_url, Lane.STANDARD, 150)
+
+    async def work() -> None:
+        async with database.statement() as connection:
+            while True:
+                await connection.execute(claim)
+                await asyncio.sleep(0.01)
+
+    task = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_two_dispatchers_release_and_ring_no_job_twice(settings: Settings, database: Database):
+    quick = msgspec.structs.replace(
+        settings, worker=Worker(slots=4), dispatcher=Pace(tick_ms=5, sweep_s=0.1, reissue_s=600)
+    )
+    async with claiming(database), running(quick), running(quick):
+        ids = [job for _ in range(4) for job in await submitted(database, 50)]
+        rung = await bells(settings.redis_url, Lane.STANDARD, 200)
     assert Counter(job for bell in rung for job in bell) == Counter(ids)
 
 
