@@ -53,16 +53,23 @@ def bell_size(released: int, asked: int, slots: int, most: int) -> int:
     return max(1, min(most, math.ceil(released / max(1, slots))))
 
 
+MOST_IN_BELL = max(terms.bell_size for terms in TERMS.values())
 MOST_BELLS = 2048
 """Unanswered messages in a lane (about 1 KB each), after which no more are rung."""
 
 
 def decide(view: LaneView, least_stock: int, most_stock: int) -> Turn | None:
-    """What to release in a lane after a look at it, between two bounds of its stock; None when there is nothing to."""
+    """What to release in a lane after a look at it, between two bounds of its stock; None when there is nothing to.
+
+    Whole bells as far as that goes: workers share themselves out between their lanes by the bell.
+    """
     ran_dry = view.depth == 0 and 0 < view.stock <= view.left_then
     claimed = max(0, view.left_then - view.depth)
     wanted = stock_for(view.stock, claimed, view.elapsed_s, ran_dry=ran_dry)
     stock = min(most_stock, max(least_stock, wanted))
+    room, bell = stock - view.depth, TERMS[view.lane].bell_size
+    if room > bell:
+        stock -= room % bell
     shares = share_out(stock - view.depth, view.queues, most_rounds=None if view.is_all else 1)
     return Turn(view=view, shares=shares, stock=stock) if shares.takes else None
 
@@ -130,11 +137,14 @@ class Dispatcher:
         self._nudged.clear()
 
     def _least_stock(self) -> int:
-        """Twice the slots of one worker; without Redis all there may be: what the poll finds has waited for seconds."""
+        """A job for each slot of a worker, twice, and two bells at least.
+
+        Without Redis it is all there may be: what the poll finds has waited for seconds.
+        """
         pace = self._settings.dispatcher
         if time.monotonic() < self._ring_again_at_s:
             return pace.depth
-        return min(pace.depth, 2 * self._settings.worker.slots)
+        return min(pace.depth, 2 * max(self._settings.worker.slots, MOST_IN_BELL))
 
     async def _turn(self) -> None:
         """Look, release what is due, and ring when the connection is given back."""
