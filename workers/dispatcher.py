@@ -156,7 +156,8 @@ class Dispatcher:
             await asyncio.sleep(1)
             return
         released_at_s = time.monotonic()
-        failpoints.hit("released")
+        if released:
+            failpoints.hit("released")
         for turn in turns:
             if not (ids := released.get(turn.view.lane)):
                 continue
@@ -171,9 +172,11 @@ class Dispatcher:
         """One look at all lanes and one release, if there is anything to; wakes deferred jobs for the next turn."""
         least, most = self._least_stock(), self._settings.dispatcher.depth
         view = await release.look(connection, least)
-        failpoints.hit("looked")
         turns = [turn for lane in view.lanes if (turn := decide(lane, least, most)) is not None]
-        released = await release.release(connection, turns) if turns else {}
+        released = {}
+        if turns:
+            failpoints.hit("looked")
+            released = await release.release(connection, turns)
         self._wake_in_s = view.wake_in_s
         if view.wake_in_s is not None and view.wake_in_s <= 0:
             await release.wake(connection)

@@ -97,7 +97,7 @@ async def run(ground: Ground, bulk: int, small: int, report: Report, *, limit_s:
 async def _overload(
     yard: Yard, database: Database, bulk: int, limit_s: float
 ) -> tuple[Running, list[uuid.UUID], list[tuple[uuid.UUID, str]]]:
-    """Two lanes on one worker until bulk has run out: the dispatcher, all jobs, and those that were started, in order."""
+    """Two lanes on one worker until bulk has run out: the dispatcher, all jobs, and those started, in order."""
     piled = await _fill(database, "lanes", Lane.STANDARD, 9 * bulk)
     lanes = await _fill(database, "lanes", Lane.BULK, bulk)
     dispatcher = yard.start_dispatcher()

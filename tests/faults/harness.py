@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, LiteralString
 
 import httpx2
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -113,6 +114,10 @@ class Running:
     @property
     def pid(self) -> int:
         return self._popen.pid
+
+    @property
+    def is_frozen(self) -> bool:
+        return psutil.Process(self._popen.pid).status() == psutil.STATUS_STOPPED
 
     @property
     def exit_code(self) -> int | None:
@@ -285,8 +290,8 @@ class Yard:
     ) -> Running:
         return self.start(processes.worker(f"w{len(self._running)}", lanes, slots=4), die_at, environ)
 
-    def start_dispatcher(self) -> Running:
-        return self.start(processes.dispatcher())
+    def start_dispatcher(self, die_at: str | None = None, environ: Mapping[str, str] = MappingProxyType({})) -> Running:
+        return self.start(processes.dispatcher(), die_at, environ)
 
     async def start_api(self, die_at: str | None = None) -> tuple[str, Running]:
         """An API at work: its address and its process."""
