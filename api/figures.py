@@ -9,7 +9,7 @@ import msgspec
 
 from jobs.health import Health, HealthReader
 from jobs.settings import Provider
-from jobs.store import fleet, reads, totals
+from jobs.store import budgets, fleet, reads, totals
 from jobs.store.session import Database, StoreUnavailable
 from jobs.store.totals import Total
 
@@ -26,6 +26,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     totals: tuple[Total, ...]
     lag_s: float
     workers: Mapping[str, int]
+    budgets: Mapping[str, int]
 
 
 class Figures:
@@ -55,6 +56,7 @@ class Figures:
                     totals=tuple(await totals.totals(connection)),
                     lag_s=await totals.lag_s(connection),
                     workers=_by_lane(await fleet.live(connection)),
+                    budgets=await budgets.count_by_state(connection),
                 )
         except (StoreUnavailable, TimeoutError):
             return None

@@ -189,6 +189,9 @@ _FIGURES = (
     Figure("tokenyard_oldest_job_seconds", ("lane", "state"), "Age of the oldest of them."),
     Figure("tokenyard_workers", ("lane",), "Worker processes that live, by a lane they serve."),
     Figure(
+        "tokenyard_budgets", ("state",), "Budgets of all tenants and keys: open, or exhausted until they are raised."
+    ),
+    Figure(
         "tokenyard_attempts_total",
         ("provider", "model", "outcome", "failure"),
         "Provider calls closed." + _LEDGER + " One whose late bill came counts as unknown and as orphaned.",

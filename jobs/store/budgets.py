@@ -71,6 +71,10 @@ update budgets b set cap_usd = coalesce(:cap_usd, b.cap_usd),
 from was where b.id = was.id returning b.id, b.must_wake
 """)
 REMOVE = text("delete from budgets where tenant_id = :tenant_id and id = :id returning id")
+COUNT = text(f"""
+select count(*) filter (where v.exhausted_at is null) as open, count(v.exhausted_at) as exhausted
+from ({_VIEW.format(budgets="budgets b")}) v
+""")  # noqa: S608 -- made of constants of this file
 EXHAUST = text("update budgets set exhausted_at = now() where id = any(:ids) and exhausted_at is null")
 # Jobs that wait for something later than now. Those that wait for something else look again, and wait on.
 WAKE = text("""
@@ -155,6 +159,11 @@ async def budgets_of(connection: AsyncConnection, tenant_id: uuid.UUID) -> list[
 async def budgets_of_key(connection: AsyncConnection, tenant_id: uuid.UUID, key_id: uuid.UUID) -> list[Budget]:
     """Every budget that a call of this key is charged to: its own and its tenant's."""
     return _budgets((await connection.execute(OF_KEY, {"tenant_id": tenant_id, "key_id": key_id})).all())
+
+
+async def count_by_state(connection: AsyncConnection) -> dict[str, int]:
+    """How many budgets of all tenants are `open`, and how many are `exhausted`: what they hold up waits."""
+    return dict((await connection.execute(COUNT)).mappings().one())
 
 
 async def find(connection: AsyncConnection, tenant_id: uuid.UUID, budget_id: uuid.UUID) -> Budget | None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import redis.asyncio as redis
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cli import processes
 from cli.processes import SMALL
@@ -236,7 +237,9 @@ async def run(ground: Ground, report: Report, *, limit_s: float) -> Case:
                 flower = await _start(yard, singers.words)
                 states = await _drive(yard, singers, limit_s)
                 pages = await _pages(yard, flower, singers, metrics_port)
-                await until(lambda: any(span.name.startswith("chat") for span in spans), "spans arrive", limit_s)
+                await until(
+                    lambda: bool(_whole_ways(spans)), "a trace leads from a submit over its job to a call", limit_s
+                )
                 places = {
                     "logs": yard.logs(),
                     "redis_traffic": bytes(told),
@@ -248,6 +251,18 @@ async def run(ground: Ground, report: Report, *, limit_s: float) -> Case:
             case = await _case(yard, singers.flock, places, states)
     report(case.line())
     return case
+
+
+def _whole_ways(spans: Sequence[Span]) -> set[bytes]:
+    """Traces in which a call's span hangs on its job's, and that on its submit's: over three processes."""
+    parent = {span.span_id: (span.parent_span_id, span.name.partition(" ")[0]) for span in spans}
+    return {
+        span.trace_id
+        for span in spans
+        if span.name.startswith("chat")
+        and parent.get(span.parent_span_id, (b"", ""))[1] == "process"
+        and parent.get(parent[span.parent_span_id][0], (b"", ""))[1] == "send"
+    }
 
 
 async def _prepare(yard: Yard, words: dict[str, str]) -> None:
