@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.yard import CHECKOUT
-from jobs.broker import WEBHOOKS
 from jobs.configuration import SESSION_PREFIX
-from jobs.lanes import Lane
+from jobs.lanes import WEBHOOKS, Lane
 
 DRAIN_LIMIT_S = 30.0
 """Longest wait for a stopping worker: it gives its jobs back after 25 s (settings: worker.drain_s)."""

@@ -8,13 +8,11 @@ from celery import Celery
 from kombu.entity import Queue
 
 from jobs import ids
-from jobs.lanes import TERMS, Lane
+from jobs.lanes import TERMS, WEBHOOKS, Lane
 from routing.fairness import Turns
 
 VERSION = 1
 """Bells carry it; a worker drops a bell of a version it does not know, and the two-second poll finds its jobs."""
-WEBHOOKS = "webhooks"
-"""The queue of the webhook workers. Its bells carry a version and no ids: what is due, they read in the record."""
 WEBHOOKS_TASK = "tokenyard.webhooks"
 EVENT_QUEUE_S = 60
 PUBLISH_TIMEOUT_S = 1.0

@@ -33,6 +33,8 @@ TERMS: dict[Lane, LaneTerms] = {
     Lane.BULK: LaneTerms(deadline_s=259_200, patience_s=3_600, weight=1, bell_size=32),
     Lane.QUARANTINE: LaneTerms(deadline_s=259_200, patience_s=0, weight=1, bell_size=1),
 }
+WEBHOOKS = "webhooks"
+"""The queue of the webhook workers. Its bells carry a version and no ids: what is due, they read in the record."""
 SUBMITTABLE: tuple[Lane, ...] = (Lane.INTERACTIVE, Lane.STANDARD, Lane.BULK)
 QUARANTINE_AFTER_DEATHS = 2
 """A job whose workers died so often goes on alone: one crash of a busy worker blames all that it held."""

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from kombu.exceptions import OperationalError
 
-from jobs.broker import WEBHOOKS, Bells
+from jobs.broker import Bells
+from jobs.lanes import WEBHOOKS
 from jobs.settings import Settings
 from jobs.store import deliveries, outbox
 from jobs.store.session import Database, StoreUnavailable

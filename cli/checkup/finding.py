@@ -29,7 +29,7 @@ class Finding(msgspec.Struct, frozen=True):
 CHECKS: tuple[str, ...] = (
     "settings", "providers", "processes", "postgres", "durability", "migrations", "clock", "connections",
     "transactions", "partitions", "dead-rows", "redis", "redis-eviction", "redis-persistence", "redis-memory", "api",
-    "workers", "dispatchers", "queues", "leases", "breakers", "provider-keys", "flower", "ports", "disk",
+    "workers", "dispatchers", "queues", "leases", "webhooks", "breakers", "provider-keys", "flower", "ports", "disk",
 )  # fmt: skip
 """Every check, in the order in which they are printed; each run has one finding of each."""
 

@@ -1,4 +1,4 @@
-"""Judges the record and who works on it: partitions, dead rows, leases, queues, workers, dispatchers."""
+"""Judges the record and who works on it: partitions, dead rows, leases, queues, workers, dispatchers, webhooks."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from jobs.lanes import SUBMITTABLE, TERMS, Lane
 from jobs.store.fleet import LiveWorker
 from jobs.store.vitals import Record, Session
 
-CHECKS = ("partitions", "dead-rows", "leases", "queues", "workers", "dispatchers")
+CHECKS = ("partitions", "dead-rows", "leases", "queues", "workers", "dispatchers", "webhooks")
 DAYS_WARN = 3
 DEAD_ROWS_WARN = 100_000
 LATE_RESCUE_WARN_S, LATE_RESCUE_FAIL_S = 5.0, 60.0
@@ -16,6 +16,8 @@ LATE_RESCUE_WARN_S, LATE_RESCUE_FAIL_S = 5.0, 60.0
 PATIENCE = 10
 """A job older than a tenth of its lane's default deadline has waited long."""
 LOOP_LAG_S = 5.0
+OVERDUE_S = 60.0
+"""A delivery is due and nobody made it: a working process takes it within a second."""
 SILENT_S = 15.0
 """A dispatcher asks the record ten times a second; one that said nothing for so long hangs or is gone."""
 
@@ -29,6 +31,7 @@ def judge(record: Record, sessions: Sequence[Session]) -> list[Finding]:
         _queues(record),
         _workers(record.workers),
         _dispatchers(sessions),
+        _webhooks(record, sessions),
     ]
 
 
@@ -105,3 +108,17 @@ def _dispatchers(sessions: Sequence[Session]) -> Finding:
     if ours:
         return fail("dispatchers", f"connected, and silent for {span(min(each.silent_s for each in ours))}", remedy)
     return fail("dispatchers", "none lives: only interactive jobs are released", remedy)
+
+
+def _webhooks(record: Record, sessions: Sequence[Session]) -> Finding:
+    lively = any(is_lively(session, "webhooks") for session in sessions)
+    says = f"{counted(record.endpoints, 'endpoint')}, " + ("delivered to" if lively else "nobody delivers")
+    if record.endpoints and not lively:
+        return fail("webhooks", says, "tokenyard up, or tokenyard webhooks")
+    if record.overdue_delivery_s > OVERDUE_S:
+        remedy = "its log says what holds it up; run another `tokenyard webhooks` if it is full"
+        return warn("webhooks", f"{says}; a delivery is {span(record.overdue_delivery_s)} late", remedy)
+    if record.endpoints_given_up:
+        remedy = "tokenyard hooks list says why; when the receiver is mended: tokenyard hooks enable HOOK"
+        return warn("webhooks", f"{says}; {counted(record.endpoints_given_up, 'endpoint')} given up", remedy)
+    return ok("webhooks", says if record.endpoints else "no endpoint")

@@ -40,6 +40,15 @@ LEASES = text("""
 select count(*) as expired, coalesce(max(extract(epoch from now() - lease_until)), 0)::float8 as oldest_s
 from jobs where state = 'running' and lease_until < now()
 """)
+# An endpoint that fails is tried at long intervals, so only those in good standing say that nobody delivers.
+WEBHOOKS = text("""
+select count(*) filter (where enabled) as enabled,
+    count(*) filter (where not enabled and disabled_reason is distinct from 'its owner disabled it') as given_up,
+    coalesce((select max(extract(epoch from now() - d.next_at)) from webhook_deliveries d
+        join webhooks h on h.id = d.webhook_id and h.enabled and h.failures = 0
+        where d.state = 'pending' and d.next_at < now()), 0)::float8 as overdue_s
+from webhooks
+""")
 MOST_DAYS = 14
 LOOK_S = 10.0
 
@@ -83,6 +92,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     oldest_expired_s: float
     lanes: tuple[OpenJobs, ...]
     workers: tuple[LiveWorker, ...]
+    endpoints: int
+    """Webhook endpoints that are enabled."""
+    endpoints_given_up: int
+    """Disabled by the yard, because they failed for days or said that they are gone."""
+    overdue_delivery_s: float
+    """By how long the oldest delivery to a healthy endpoint is late; 0: none is."""
 
 
 class Vitals(msgspec.Struct, frozen=True):
@@ -167,6 +182,7 @@ async def _record(connection: AsyncConnection, now: dt.datetime) -> Record:
     existing = frozenset((await connection.execute(PARTITIONS)).scalars())
     rows = (await connection.execute(DEAD_ROWS)).one()
     leases = (await connection.execute(LEASES)).one()
+    hooks = (await connection.execute(WEBHOOKS)).one()
     return Record(
         days_ahead=days_ahead(existing, now.date()),
         live_rows=rows.live,
@@ -175,6 +191,9 @@ async def _record(connection: AsyncConnection, now: dt.datetime) -> Record:
         oldest_expired_s=leases.oldest_s,
         lanes=tuple(await reads.open_by_lane(connection)),
         workers=tuple(await fleet.live(connection)),
+        endpoints=hooks.enabled,
+        endpoints_given_up=hooks.given_up,
+        overdue_delivery_s=hooks.overdue_s,
     )
 
 

@@ -103,7 +103,7 @@ def test_settings_that_cannot_be_read_are_the_finding(tmp_path):
     assert levels["settings"] == "fail"
 
 
-@pytest.mark.parametrize("what", ["api", "worker", "dispatcher", "flower"])
+@pytest.mark.parametrize("what", ["api", "worker", "dispatcher", "webhooks", "flower"])
 def test_each_process_of_a_yard_is_healthy(whole: Whole, what: str, monkeypatch):
     config = whole.yard.var.parent / "health.toml"
     ports = [int(url.rpartition(":")[2]) for url in (whole.state.api_url, whole.state.flower_url)]
@@ -120,7 +120,7 @@ def test_a_worker_of_another_name_is_not_taken_for_it(whole: Whole):
 
 def test_nobody_at_work_is_not_healthy(database_url, monkeypatch):
     monkeypatch.setenv("TOKENYARD_DATABASE_URL", database_url)
-    for what in ("worker", "dispatcher"):
+    for what in ("worker", "dispatcher", "webhooks"):
         assert typed("health", what).exit_code == 1
 
 

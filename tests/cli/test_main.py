@@ -1,11 +1,14 @@
 """The commands as a user types them, on a yard that is down."""
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
 from cli.status import jobs_by_lane
-from cli.yard import Yard
+from cli.yard import CHECKOUT, Yard
 
 run = CliRunner()
 
@@ -68,3 +71,10 @@ def test_jobs_are_read_from_the_metrics_page():
     )
     assert jobs_by_lane(page) == {("bulk", "queued"): 12}
     assert jobs_by_lane(b"") == {}
+
+
+def test_no_command_waits_for_what_only_servers_need():
+    """A second's worth of imports at each start would be felt by whoever types `tokenyard jobs list`."""
+    look = "import sys, cli.main; print(*{'sqlalchemy', 'celery', 'alembic', 'fastapi', 'flower'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", look], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == []

@@ -59,6 +59,9 @@ RECORD = Record(
     oldest_expired_s=0.0,
     lanes=(),
     workers=(worker("interactive"), worker("standard", "bulk"), worker("quarantine")),
+    endpoints=0,
+    endpoints_given_up=0,
+    overdue_delivery_s=0.0,
 )
 DISPATCHERS = (Session("dispatcher", "h", 0.1),)
 REDIS = RedisVitals(
@@ -123,6 +126,20 @@ def test_postgres_is_judged(change: dict[str, Any], found: dict[str, Level]):
 )
 def test_the_record_is_judged(change: dict[str, Any], found: dict[str, Level]):
     assert levels(record.judge(msgspec.structs.replace(RECORD, **change), DISPATCHERS)) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "session", "found"),
+    [
+        ({"endpoints": 2}, Session("webhooks", "h", 0.5), {}),
+        ({"endpoints": 2}, Session("webhooks", "h", 20.0), {"webhooks": Level.FAIL}),
+        ({"endpoints": 2}, Session("api", "h", 0.5), {"webhooks": Level.FAIL}),
+        ({"endpoints": 2, "overdue_delivery_s": 61.0}, Session("webhooks", "h", 0.5), {"webhooks": Level.WARN}),
+        ({"endpoints_given_up": 1}, Session("webhooks", "h", 0.5), {"webhooks": Level.WARN}),
+    ],
+)
+def test_webhooks_are_judged(change: dict[str, Any], session: Session, found: dict[str, Level]):
+    assert levels(record.judge(msgspec.structs.replace(RECORD, **change), (*DISPATCHERS, session))) == found
 
 
 @pytest.mark.parametrize("sessions", [(), (Session("api", "h", 0.1),), (Session("dispatcher", "h", 16.0),)])
