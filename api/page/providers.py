@@ -38,10 +38,15 @@ def _breaker(view: BreakerView) -> dict[str, Any]:
         "state": view.state.replace("_", " "),
         "tone": TONES[view.state],
         "story": ", ".join(part for part in (since, until) if part),
-        "calls": f"{view.calls:,}",
-        "failed": words.share(view.failures, view.calls),
-        "when": "last 30 s" if view.tripped_s is None else "in the 30 s before",
+        "lately": _lately(view),
     }
+
+
+def _lately(view: BreakerView) -> str:
+    when = "last 30 s" if view.tripped_s is None else "in the 30 s before"
+    if not view.calls:
+        return f"no calls, {when}"
+    return f"{view.calls:,} calls, {words.share(view.failures, view.calls)} failed, {when}"
 
 
 def _key(view: KeyView, is_known: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from jobs.health import Health
+from jobs.store.budgets import Budget
 from jobs.store.fleet import LiveWorker
 from jobs.store.overview import Ended, LaneLoad, Latency, Pulse, Spent
 
@@ -20,5 +21,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     lanes: Sequence[LaneLoad] | None = None
     workers: Sequence[LiveWorker] | None = None
     health: Health | None = None
+    budgets: Sequence[Budget] | None = None
     failures: Sequence[Any] | None = None
     """Rows of `overview.newest_failures`."""

@@ -10,9 +10,11 @@ from api.page import failures, plots, providers, words
 from api.page.plots import Chart, Series
 from api.page.snapshot import Snapshot
 from api.page.templates import render
+from jobs import ids
 from jobs.lanes import Lane
 from jobs.policy import Policy
 from jobs.states import TERMINAL, State
+from jobs.store.budgets import Budget
 from jobs.store.fleet import LiveWorker
 from jobs.store.overview import HOURS, MINUTES, PACE_S, Latency, Spent
 from routing.plan import Yard
@@ -63,6 +65,7 @@ def draw(seen: Snapshot, policies: Mapping[str, Policy], yard: Yard) -> str:
         workers=None if seen.workers is None else [_worker(one, seen.pulse.now) for one in seen.workers],
         is_known=seen.health is None or seen.health.is_known,
         providers=None if seen.health is None else providers.rows(seen.health, yard.enabled),
+        budgets=[_budget(one) for one in seen.budgets or ()],
         throughput=None if seen.ended is None else _throughput(seen),
         costs=None if seen.spent is None else _costs(seen, seen.spent),
         unknown=_unknown(seen.spent or ()),
@@ -185,6 +188,25 @@ def _worker(one: LiveWorker, now: dt.datetime) -> dict[str, Any]:
         "seen": words.ago(one.seen_at, now),
         "seen_iso": one.seen_at.isoformat(),
         "seen_stamp": words.stamp(one.seen_at),
+    }
+
+
+def _budget(one: Budget) -> dict[str, Any]:
+    """A budget's bar in per cent of its cap; what is settled comes first, then what open calls may cost."""
+    settled = min(NOTHING + 100, 100 * one.settled_usd / one.cap_usd) if one.cap_usd else Decimal(100)
+    reserved = min(100 - settled, 100 * one.reserved_usd / one.cap_usd) if one.cap_usd else NOTHING
+    return {
+        "id": ids.show("budget", one.id),
+        "whose": "the tenant" if one.key_id is None else ids.show("key", one.key_id),
+        "period": {"total": "in all", "day": "a day", "month": "a month"}[one.period],
+        "cap": words.usd(one.cap_usd),
+        "settled": words.usd(one.settled_usd),
+        "reserved": words.usd(one.reserved_usd) if one.reserved_usd else "",
+        "settled_share": f"{settled:.2f}",
+        "reserved_share": f"{reserved:.2f}",
+        "is_exhausted": one.exhausted_at is not None,
+        "renews": "" if one.ends_in_s is None else f"starts anew in {words.span(one.ends_in_s)}",
+        "tone": "failed" if settled >= 100 or one.exhausted_at else "expired" if settled >= 80 else "running",
     }
 
 

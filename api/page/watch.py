@@ -13,7 +13,7 @@ from api.page.snapshot import Snapshot
 from api.page.spending import Spending
 from jobs.health import Health, HealthReader
 from jobs.settings import Settings
-from jobs.store import fleet, overview
+from jobs.store import budgets, fleet, overview
 from jobs.store.session import Connection, Database, StoreUnavailable
 from routing.plan import Yard
 
@@ -101,6 +101,7 @@ class Board:
             "ended": self._part(overview.ended_by_minute, timed=True),
             "latencies": self._part(overview.latencies, timed=True),
             "failures": self._part(overview.newest_failures),
+            "budgets": self._part(budgets.budgets_of),
             "spent": self._part(Spending().read, timed=True),
         }
 

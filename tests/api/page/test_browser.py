@@ -5,6 +5,7 @@ import itertools
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from sqlalchemy import text
 
 from api.app import create_with
 from jobs.settings import Settings
+from jobs.store import budgets
 from jobs.store.accounts import Scope
 from jobs.store.session import Database
 from tests.api.conftest import make_key
@@ -124,6 +126,8 @@ async def browser() -> AsyncIterator[Browser]:
 async def fill(database: Database) -> None:
     """One of everything, with the longest and nastiest names."""
     tenant_id = await given.tenant(database)
+    async with database.transaction() as connection:
+        await budgets.create(connection, tenant_id, Decimal("0.006"), "day", None, ())
     for _ in range(3):
         await given.succeeded(database, await given.job(database, tenant_id))
     await failed(database, tenant_id, HOSTILE, custom_id=HOSTILE[:200], task=HOSTILE, policy=HOSTILE)

@@ -21,8 +21,10 @@ def test_only_providers_that_are_on_are_shown_with_their_sick_deployments():
         ),
         {"lab"},
     )
-    assert (shown["name"], shown["breaker"]["state"], shown["breaker"]["failed"]) == ("lab", "closed", "10 %")
+    assert (shown["name"], shown["breaker"]["state"]) == ("lab", "closed")
+    assert shown["breaker"]["lately"] == "10 calls, 10 % failed, last 30 s"
     (sick,) = shown["deployments"]
+    assert sick["lately"] == "no calls, in the 30 s before"
     assert (sick["name"], sick["tone"], sick["story"]) == ("m/sick@lab", "bad", "for 3.0 s, next try in 12 s")
 
 

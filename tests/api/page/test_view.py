@@ -10,7 +10,7 @@ from api.page import words
 from jobs import ids
 from jobs.lanes import Lane
 from jobs.states import Outcome
-from jobs.store import ledger
+from jobs.store import budgets, ledger
 from jobs.store.ledger import Filter
 from jobs.store.rows import Move
 from jobs.store.session import Database
@@ -114,6 +114,25 @@ async def test_nothing_that_a_caller_wrote_can_run(visitor: Visitor, database: D
     assert "<script>alert" not in page
     assert "<img" not in page
     assert html.unescape(page).count(HOSTILE) >= 6
+
+
+async def test_budgets_show_what_is_settled_and_reserved_of_the_cap(visitor: Visitor, database: Database):
+    assert 'id="budgets"' not in await visitor.look()
+    tenant_id, other = await given.tenant(database), await given.tenant(database, "other")
+    async with database.transaction() as connection:
+        await budgets.create(connection, tenant_id, Decimal("0.01"), "month", None, ())
+        await budgets.create(connection, other, Decimal("77.70"), "total", None, ())
+    await given.succeeded(database, await given.job(database, tenant_id))
+    token = await given.claimed(database, job_id := await given.job(database, tenant_id))
+    await given.attempt(database, job_id, token)
+    page = await visitor.look()
+    async with database.statement() as connection:
+        (budget,) = await budgets.budgets_of(connection, tenant_id)
+    assert (budget.settled_usd, budget.reserved_usd) == (Decimal("0.0001234"), Decimal("0.005"))
+    assert "$0.000123 of $0.0100 a month" in page
+    assert "+ $0.00500 reserved by open calls" in page
+    assert '<rect class="queued" x="1.23" width="50.00"' in page
+    assert "$77.70" not in page
 
 
 async def test_a_cut_call_is_told_from_a_free_one(visitor: Visitor, database: Database):
