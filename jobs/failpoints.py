@@ -14,7 +14,7 @@ VARIABLE = "TOKENYARD_DIE_AT"
 SIGNAL_VARIABLE = "TOKENYARD_DIE_BY"
 POISON_VARIABLE = "TOKENYARD_POISON"
 POISON = re.compile(rb"POISON:(?:kill|block:(?P<seconds>[0-9]+))")
-POINTS = frozenset(
+JOB_POINTS = frozenset(
     {
         "submitted_before_bell",
         "popped_before_claim",
@@ -24,13 +24,12 @@ POINTS = frozenset(
         "mid_stream",
         "answered_before_commit",
         "committed_before_signal",
-        "looked",
-        "released",
-        "keeping_house",
-        "webhook_claimed",
-        "webhook_answered",
     }
 )
+"""Passed by an API or a worker on each job's way."""
+DISPATCHER_POINTS = frozenset({"looked", "released", "keeping_house"})
+WEBHOOK_POINTS = frozenset({"webhook_claimed", "webhook_answered"})
+POINTS = JOB_POINTS | DISPATCHER_POINTS | WEBHOOK_POINTS
 
 
 def _armed(value: str) -> tuple[str, int]:

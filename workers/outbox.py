@@ -55,6 +55,10 @@ class Outbox:
                     await stopped.wait()
             except TimeoutError:
                 continue
+        await self.close()
+
+    async def close(self) -> None:
+        """Give thread and connection back."""
         self._ringer.shutdown(wait=False, cancel_futures=True)
         await self._database.close()
 

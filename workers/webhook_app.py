@@ -1,10 +1,10 @@
 """What `celery -A workers.webhook_app worker` loads: the worker that delivers webhooks, and its one task."""
 
-import logging
 from typing import Any
 
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
+from jobs import logs
 from jobs.broker import VERSION, WEBHOOKS_TASK, make_app
 from jobs.configuration import load
 from jobs.resolver import Names
@@ -74,7 +74,7 @@ app.task(deliver, name=WEBHOOKS_TASK, ignore_result=True)
 
 @setup_logging.connect
 def _log(**_: Any) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.setup(settings.telemetry)
 
 
 @worker_init.connect

@@ -13,7 +13,7 @@ import psycopg
 
 from cli.embedded import Postgres
 from migrations.run import upgrade
-from tests.faults import f01, f02, f03, f04, f05, f07, f08, f09, f11, f15, f21, f27, f33, f34
+from tests.faults import f01, f02, f03, f04, f05, f07, f08, f09, f11, f15, f21, f27, f28, f33, f34
 from tests.faults.harness import Ground, Vain, provider
 
 LATENCY_MS = 300
@@ -80,6 +80,10 @@ async def _f27(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f27.run(ground, _say, limit_s=LIMIT_S)).faults
 
 
+async def _f28(ground: Ground, chosen: argparse.Namespace) -> bool:
+    return not (await f28.run(ground, chosen.jobs, _say, limit_s=LIMIT_S)).faults
+
+
 async def _f33(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f33.run(ground, chosen.jobs, _say, limit_s=LIMIT_S)).faults
 
@@ -101,6 +105,7 @@ TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F15": _f15,
     "F21": _f21,
     "F27": _f27,
+    "F28": _f28,
     "F33": _f33,
     "F34": _f34,
 }

@@ -6,7 +6,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from jobs.failpoints import POINTS
+from jobs.failpoints import JOB_POINTS
 from tests.faults.harness import LANES, Ground, Running, Yard, until
 from tests.faults.harness_load import Client, Report
 from tests.faults.harness_oracles import Findings, Oracle, verdict
@@ -14,7 +14,7 @@ from tests.faults.harness_oracles import Findings, Oracle, verdict
 API_POINT = "submitted_before_bell"
 BELL_POINTS = frozenset({"popped_before_claim", "claimed"})
 """Passed once a bell, the others once a job."""
-WORKER_POINTS = tuple(sorted(POINTS - {API_POINT}))
+WORKER_POINTS = tuple(sorted(JOB_POINTS - {API_POINT}))
 RESCUED = "select id from jobs where id = any(%(ids)s) and deaths > 0"
 LAST_END = "select extract(epoch from max(finished_at))::float8 from jobs where id = any(%(ids)s)"
 
