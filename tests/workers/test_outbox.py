@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import redis
 
-from jobs.broker import WEBHOOKS, Bells, make_app
+from jobs.broker import Bells, make_app
+from jobs.lanes import WEBHOOKS
 from jobs.settings import Settings, Webhooks
 from jobs.store import outbox
 from jobs.store.session import Database
