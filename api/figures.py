@@ -9,7 +9,8 @@ import msgspec
 
 from jobs.health import Health, HealthReader
 from jobs.settings import Provider
-from jobs.store import budgets, fleet, reads, totals
+from jobs.store import budgets, deliveries, fleet, reads, totals
+from jobs.store.deliveries import Backlog
 from jobs.store.session import Database, StoreUnavailable
 from jobs.store.totals import Total
 
@@ -27,6 +28,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     lag_s: float
     workers: Mapping[str, int]
     budgets: Mapping[str, int]
+    webhooks: Backlog
 
 
 class Figures:
@@ -56,6 +58,7 @@ class Figures:
                     totals=tuple(await totals.totals(connection)),
                     lag_s=await totals.lag_s(connection),
                     workers=_by_lane(await fleet.live(connection)),
+                    webhooks=await deliveries.backlog(connection),
                     budgets=await budgets.count_by_state(connection),
                 )
         except (StoreUnavailable, TimeoutError):

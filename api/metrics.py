@@ -75,6 +75,14 @@ def _fleet(snapshot: Snapshot | None) -> list[Metric]:
         _family("tokenyard_jobs", [((each.lane, each.state), each.jobs) for each in lanes]),
         _family("tokenyard_oldest_job_seconds", [((each.lane, each.state), each.oldest_s) for each in lanes]),
         _family("tokenyard_workers", [((lane,), count) for lane, count in snapshot.workers.items()]),
+        _family(
+            "tokenyard_webhooks",
+            [((state,), getattr(snapshot.webhooks, state)) for state in ("enabled", "failing", "disabled")],
+        ),
+        _family(
+            "tokenyard_webhook_deliveries",
+            [((state,), getattr(snapshot.webhooks, state)) for state in ("pending", "overdue")],
+        ),
         _family("tokenyard_budgets", [((state,), count) for state, count in snapshot.budgets.items()]),
         _family("tokenyard_attempts_total", [(each[:4], each.attempts) for each in sums]),
         _family("tokenyard_cost_usd_total", [(key, cost) for key, (cost, _) in by_model.items()]),

@@ -166,6 +166,13 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
     ),
+    "Webhooks": (
+        one("Endpoints", "short", "max by (state) (tokenyard_webhooks)", "{{state}}"),
+        one("Deliveries", "short", "max by (state) (tokenyard_webhook_deliveries)", "{{state}}"),
+        one(
+            "Tries", "ops", f"sum by (result) (rate(tokenyard_webhook_tries_total[{RATE}]))", "{{result}}", stacked=True
+        ),
+    ),
     "API": (
         one(
             "Requests",

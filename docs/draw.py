@@ -90,6 +90,7 @@ def metrics() -> str:
         "api": "Each API process",
         "worker": "Each worker process",
         "dispatcher": "Each dispatcher process",
+        "webhooks": "Each webhook worker",
     }
     lines = [
         "# Metrics",

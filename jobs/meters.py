@@ -51,9 +51,9 @@ class Fact(NamedTuple):
 
 
 FACTS: dict[str, Fact] = {}
-API, WORKER, DISPATCHER = (CollectorRegistry() for _ in range(3))
-_TELLERS = {id(API): "api", id(WORKER): "worker", id(DISPATCHER): "dispatcher"}
-for _registry in (API, WORKER, DISPATCHER):
+API, WORKER, DISPATCHER, WEBHOOKS = (CollectorRegistry() for _ in range(4))
+_TELLERS = {id(API): "api", id(WORKER): "worker", id(DISPATCHER): "dispatcher", id(WEBHOOKS): "webhooks"}
+for _registry in (API, WORKER, DISPATCHER, WEBHOOKS):
     ProcessCollector(registry=_registry)
 
 Registries = tuple[CollectorRegistry, ...]
@@ -97,6 +97,7 @@ LOOP_LAG = _gauge(
     API,
     WORKER,
     DISPATCHER,
+    WEBHOOKS,
 )
 FLUSH_ROWS = _histogram(
     "tokenyard_flush_rows", "Rows written together, by what they are.", ["kind"], ROW_BUCKETS, API, WORKER
@@ -171,6 +172,18 @@ TICK_DURATION = _histogram(
     "tokenyard_tick_duration_seconds", "One turn of the release loop.", [], FAST_BUCKETS_S, DISPATCHER
 )
 
+# The webhook worker.
+WEBHOOK_TRIES = _counter(
+    "tokenyard_webhook_tries_total", "Deliveries tried: delivered, refused, no_answer.", ["result"], WEBHOOKS
+)
+WEBHOOK_DURATION = _histogram(
+    "tokenyard_webhook_duration_seconds",
+    "From a delivery's start to its receiver's answer.",
+    [],
+    FAST_BUCKETS_S,
+    WEBHOOKS,
+)
+
 
 class Figure(NamedTuple):
     """A figure of the whole fleet; the API fills it when it is scraped."""
@@ -188,6 +201,14 @@ _FIGURES = (
     Figure("tokenyard_jobs", ("lane", "state"), "Jobs that wait or run."),
     Figure("tokenyard_oldest_job_seconds", ("lane", "state"), "Age of the oldest of them."),
     Figure("tokenyard_workers", ("lane",), "Worker processes that live, by a lane they serve."),
+    Figure(
+        "tokenyard_webhooks", ("state",), "Endpoints: enabled, of these failing (the last try failed), and disabled."
+    ),
+    Figure(
+        "tokenyard_webhook_deliveries",
+        ("state",),
+        "Deliveries pending, and of these overdue: for five minutes, to endpoints that are not paused.",
+    ),
     Figure(
         "tokenyard_budgets", ("state",), "Budgets of all tenants and keys: open, or exhausted until they are raised."
     ),

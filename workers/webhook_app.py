@@ -4,7 +4,7 @@ from typing import Any
 
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
-from jobs import logs
+from jobs import logs, meters
 from jobs.broker import VERSION, WEBHOOKS_TASK, make_app
 from jobs.configuration import load
 from jobs.resolver import Names
@@ -28,6 +28,8 @@ class WebhookWorker:
         self._loop = LoopThread()
         self._deliverer = self._loop.run(self._build(settings))
         self._loop.start(self._deliverer.run())
+        self._loop.start(meters.watch_loop())
+        self._metrics = meters.told(settings.telemetry, meters.WEBHOOKS)
 
     async def _build(self, settings: Settings) -> Deliverer:
         """Choose the real things. A coroutine, because some of them bind to the loop they are made on."""
@@ -49,6 +51,8 @@ class WebhookWorker:
 
     def stop(self) -> None:
         """Let what is on its way arrive, then close."""
+        if self._metrics is not None:
+            self._metrics.shutdown()
         self._loop.run(self._deliverer.drain(self._section.timeout_s + STOP_MARGIN_S))
         self._loop.run(self._close())
         self._loop.stop()

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from jobs import failpoints, ids
+from jobs import failpoints, ids, meters
 from jobs.settings import Webhooks
 from jobs.store import deliveries, webhooks
 from jobs.store.deliveries import Due, Share, Try
@@ -51,6 +51,13 @@ def headers(due: Due, body: bytes, timestamp_s: int) -> dict[str, str]:
         "webhook-timestamp": str(timestamp_s),
         "webhook-signature": signature(due.secrets, event_id, timestamp_s, body),
     }
+
+
+def _result(reply: Reply) -> str:
+    """A try in a word, for the metrics."""
+    if fate(reply) is Fate.DELIVERED:
+        return "delivered"
+    return "no_answer" if reply.status is None else "refused"
 
 
 class Deliverer:
@@ -126,7 +133,10 @@ class Deliverer:
         timestamp_s = int(due.now_s + started_s - claimed_at_s)
         reply = await self._door.post(due.url, headers(due, body, timestamp_s), body)
         failpoints.hit("webhook_answered")
-        latency_ms = round((time.monotonic() - started_s) * 1000)
+        latency_s = time.monotonic() - started_s
+        latency_ms = round(latency_s * 1000)
+        meters.WEBHOOK_DURATION.observe(latency_s)
+        meters.WEBHOOK_TRIES.labels(_result(reply)).inc()
         for pause in BOOK_AGAIN_S:
             try:
                 await self._book(due, reply, latency_ms)

@@ -72,6 +72,16 @@ update webhooks set failures = failures + 1, failing_since = coalesce(failing_si
 where id = :webhook_id
 """)
 
+BACKLOG = text("""
+select (select count(*) from webhooks where enabled) as enabled,
+    (select count(*) from webhooks where enabled and failures > 0) as failing,
+    (select count(*) from webhooks where not enabled) as disabled,
+    count(*) as pending,
+    count(*) filter (where d.next_at < now() - interval '5 minutes' and d.token is null and w.enabled
+        and coalesce(w.paused_until, '-infinity') < now()) as overdue
+from webhook_deliveries d join webhooks w on w.id = d.webhook_id where d.state = 'pending'
+""")
+
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
     """How much one claim may take."""
@@ -123,6 +133,25 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     error: str | None = None
     latency_ms: int = 0
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """How all tenants' webhooks stand, for the metrics."""
+
+    enabled: int
+    """Endpoints, those that fail included."""
+    failing: int
+    """Their last try failed."""
+    disabled: int
+    pending: int
+    """Deliveries that were not made yet."""
+    overdue: int
+    """Of these: due for five minutes, to endpoints that are not paused. Nobody delivers."""
+
+
+async def backlog(connection: AsyncConnection) -> Backlog:
+    """Counts; reads the endpoints and the index of what is pending."""
+    return Backlog(**(await connection.execute(BACKLOG)).mappings().one())
 
 
 async def is_due(connection: AsyncConnection, share: Share) -> bool:

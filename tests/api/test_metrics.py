@@ -62,6 +62,8 @@ async def test_lanes_attempts_cost_and_tokens_are_told_and_counters_never_fall(c
     first = await scraped(caller)
     assert of(first, "tokenyard_postgres_up") == of(first, "tokenyard_redis_up") == 1
     assert of(first, "tokenyard_budgets", state="open") == of(first, "tokenyard_budgets", state="exhausted") == 0
+    assert [of(first, "tokenyard_webhooks", state=state) for state in ("enabled", "failing", "disabled")] == [0, 0, 0]
+    assert [of(first, "tokenyard_webhook_deliveries", state=state) for state in ("pending", "overdue")] == [0, 0]
     assert of(first, "tokenyard_breaker_state", kind="provider", name="lab", state="closed") == 1
     assert of(first, "tokenyard_key_closed_seconds", provider="lab", key_index="0") == 0
     assert of(first, "tokenyard_jobs", lane="standard", state="queued") == 1

@@ -60,7 +60,8 @@ async def test_a_submit_without_a_trace_begins_one(settings: Settings, database:
     traced = msgspec.structs.replace(settings, telemetry=Telemetry(otlp_endpoint=address))
     _, travels = await submitted(traced, database, None)
     await until(lambda: bool(found))
-    assert travels == f"00-{found[0].trace_id.hex()}-{found[0].span_id.hex()}-01"
+    # The flags say "sampled", and of a trace begun here also "its id is random" (Trace Context, level 2).
+    assert travels == f"00-{found[0].trace_id.hex()}-{found[0].span_id.hex()}-03"
     assert found[0].parent_span_id == b""
 
 

@@ -3,11 +3,10 @@
 import asyncio
 import json
 import re
-import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ from cli.yard import next_free_port
 from jobs import ids
 from tests.collector import collector
 from tests.faults.canaries import Flock, canary
+from tests.faults.echo import DEEDS, POISON, upstream
 from tests.faults.harness import HOST, Ground, Yard, until
 from tests.faults.harness_load import Report
 from tests.faults.harness_oracles import verdict
@@ -32,100 +32,19 @@ log_format = "json"
 log_level = "debug"
 worker_metrics_port = {metrics_port}
 otlp_endpoint = "{collector}"
+[webhooks]
+allow_networks = ["127.0.0.1/32"]
 [policies.canary]
 tiers = [["{model}"]]
 attempts_per_deployment = 2
 timeout_s = 10
 """
-POISON = "POISON"
-"""What the database refuses to store: its error quotes the row."""
-# What a job's prompt asks of the provider -> how the job ends.
-DEEDS = {
-    "answer": "succeeded",
-    "stream": "succeeded",
-    "refuse": "failed",
-    "break": "failed",
-    "babble": "failed",
-    "hang_up": "failed",
-    "poison": "failed",
-}
 ALLOWED = {
     "payloads": {"prompt", "system", "tool", "answer"},
     "jobs": {"metadata"},
+    "webhooks": {"webhook_url", "webhook_secret"},
 }
-"""Which canaries a table may hold: the requests and answers where they belong, what its owner noted on a job."""
-
-
-class Upstream(BaseHTTPRequestHandler):
-    """A provider that repeats all it knows in its errors, its key and the prompt included."""
-
-    protocol_version = "HTTP/1.1"
-    answer = ""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"])).decode()
-        secret = f"{self.headers['authorization']} {body}"
-        deed = next(name for name in DEEDS if f"do={name}" in body)
-        getattr(self, f"_{deed}")(secret)
-
-    def _answer(self, _secret: str, extra: str = "") -> None:
-        content = {"role": "assistant", "content": f"{self.answer} {extra}"}
-        choice = {"index": 0, "message": content, "finish_reason": "stop", "logprobs": None}
-        usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-        body = {"id": self.answer, "object": "chat.completion", "created": 1, "model": self.answer, "choices": [choice]}
-        self._send(200, json.dumps(body | {"usage": usage}))
-
-    def _stream(self, _secret: str) -> None:
-        delta = {"index": 0, "delta": {"role": "assistant", "content": self.answer}, "finish_reason": None}
-        end = {"index": 0, "delta": {}, "finish_reason": "stop"}
-        head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-        usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-        chunks = [head | {"choices": [delta]}, head | {"choices": [end]}, head | {"choices": [], "usage": usage}]
-        text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
-        self._send(200, text + "data: [DONE]\n\n", "text/event-stream")
-
-    def _refuse(self, secret: str) -> None:
-        error = {"message": secret, "type": secret[:90], "code": secret[:90], "param": secret[:30]}
-        self._send(400, json.dumps({"error": error}), x_request_id=secret[:60])
-
-    def _break(self, secret: str) -> None:
-        self._send(500, f"<html>{secret}</html>", "text/html")
-
-    def _babble(self, secret: str) -> None:
-        self._send(200, f"not json, but {secret}")
-
-    def _hang_up(self, secret: str) -> None:
-        self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n" + secret.encode())
-        self.close_connection = True
-
-    def _poison(self, secret: str) -> None:
-        self._answer(secret, POISON)
-
-    def _send(self, status: int, text: str, kind: str = "application/json", **headers: str) -> None:
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value.replace("\n", " "))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@contextmanager
-def upstream(answer: str) -> Iterator[str]:
-    """The provider at work: its address."""
-    handler = type("Singing", (Upstream,), {"answer": answer})
-    server = ThreadingHTTPServer((HOST, 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://{HOST}:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+"""Which canaries a table may hold: requests, answers, what its owner noted on a job, an endpoint."""
 
 
 @asynccontextmanager
@@ -187,7 +106,18 @@ class Singers:
     """The canaries of one run and the requests that carry them."""
 
     def __init__(self, key: str) -> None:
-        names = ("prompt", "system", "tool", "metadata", "answer", "provider_key", "password", "wrong_key", "flower")
+        names = (
+            "prompt",
+            "system",
+            "tool",
+            "metadata",
+            "answer",
+            "provider_key",
+            "password",
+            "wrong_key",
+            "flower",
+            "webhook_url",
+        )
         self.words = {name: canary(name) for name in names} | {"api_key": key.rpartition("_")[2]}
         self.flock = Flock(self.words)
 
@@ -283,6 +213,7 @@ async def _start(yard: Yard, words: dict[str, str]) -> str:
     port = next_free_port(HOST, 9600)
     yard.start(processes.flower(HOST, port, words["flower"]))
     yard.start_dispatcher()
+    yard.start(processes.webhooks())
     yard.start_worker(die_at="answered_before_commit:3")
     yard.start_worker()
     await yard.start_api()
@@ -294,9 +225,10 @@ async def _drive(yard: Yard, singers: Singers, limit_s: float) -> dict[str, set[
     headers = {"authorization": f"Bearer {yard.key}"}
     jobs: dict[str, list[Any]] = {}
     async with httpx2.AsyncClient(base_url=yard.url, headers=headers, timeout=30) as client:
+        hook = await _hook(client, yard, singers)
         for deed in DEEDS:
             for lane in ("interactive", "bulk") if deed in {"answer", "refuse", "poison"} else ("standard",):
-                response = await client.post("/v1/jobs", json=singers.job(deed, lane=lane))
+                response = await client.post("/v1/jobs", json=singers.job(deed, lane=lane, webhook=hook))
                 assert response.status_code == 202, response.text
                 jobs.setdefault(deed, []).append(ids.read("job", response.json()["id"]))
         *wrong, poison = singers.wrong()
@@ -307,10 +239,26 @@ async def _drive(yard: Yard, singers: Singers, limit_s: float) -> dict[str, set[
         assert (await client.get("/v1/jobs", headers={"authorization": wrong_key})).status_code == 401
         assert (await client.get(f"/v1/jobs/{singers.words['prompt']}")).status_code == 404
         assert (await client.post("/v1/jobs", content=poison)).status_code == 500, "the database takes poison"
+    await until(partial(_is_tried, yard), "a webhook is tried", limit_s)
     await yard.ended([job_id for some in jobs.values() for job_id in some], limit_s)
     statement = "select id, state from jobs where id = any(%(ids)s)"
     state_of = dict(await yard.rows(statement, ids=[job_id for some in jobs.values() for job_id in some]))
     return {deed: {state_of[job_id] for job_id in some} for deed, some in jobs.items()}
+
+
+async def _hook(client: httpx2.AsyncClient, yard: Yard, singers: Singers) -> str:
+    """An endpoint at the provider's own door, with a token in its address; its secret becomes a canary, too."""
+    url = f"{yard.ground.provider_url}/hook/{singers.words['webhook_url']}?token={singers.words['webhook_url']}"
+    response = await client.post("/v1/webhooks", json={"url": url, "name": "app"})
+    assert response.status_code == 201, response.text
+    singers.words["webhook_secret"] = response.json()["secret"].rstrip("=")
+    singers.flock = Flock(singers.words)
+    name: str = response.json()["id"]
+    return name
+
+
+async def _is_tried(yard: Yard) -> bool:
+    return bool(await yard.rows("select from webhook_tries limit 1"))
 
 
 async def _pages(yard: Yard, flower: str, singers: Singers, metrics_port: int) -> bytes:

@@ -9,9 +9,14 @@ from jobs import meters
 from jobs.settings import Telemetry
 
 
-@pytest.mark.parametrize("teller", ["api", "worker", "dispatcher"])
+@pytest.mark.parametrize("teller", ["api", "worker", "dispatcher", "webhooks"])
 def test_every_declared_metric_is_on_its_process_page(teller: str):
-    registry = {"api": meters.API, "worker": meters.WORKER, "dispatcher": meters.DISPATCHER}[teller]
+    registry = {
+        "api": meters.API,
+        "worker": meters.WORKER,
+        "dispatcher": meters.DISPATCHER,
+        "webhooks": meters.WEBHOOKS,
+    }[teller]
     page = meters.page(registry).decode()
     told = {family.name for family in text_string_to_metric_families(page) if family.name.startswith("tokenyard_")}
     declared = {name.removesuffix("_total") for name, fact in meters.FACTS.items() if teller in fact.told_by}
