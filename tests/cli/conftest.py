@@ -29,8 +29,8 @@ def nobody() -> Lab:
     return Lab("http://127.0.0.1:1", "ty_a_b", "")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole() -> Iterator[Whole]:
-    """One yard by `tokenyard up` for all tests that need a whole one."""
+    """One yard by `tokenyard up` for all tests here that need a whole one; it stops before other packages' tests."""
     with _short_folder() as folder, whole_yard(folder) as up:
         yield up
