@@ -7,7 +7,7 @@ import time
 
 from jobs import meters
 from jobs.settings import Settings
-from jobs.store import fleet, partitions, sweep
+from jobs.store import budget_alerts, fleet, partitions, sweep
 from jobs.store.session import Database, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -67,12 +67,20 @@ class Sweeper:
                 self._forget_from_s = now_s + GONE_S / 5
                 for name in await fleet.forget_dead(connection, GONE_S):
                     log.warning("sweeper: worker %s has not been seen for %.0f s", name, GONE_S)
+        await self._watch_budgets()
         if now_s >= self._keep_house_from_s:
             # Set first: if it fails it is tried again in minutes, not at every sweep.
             self._keep_house_from_s = now_s + HOUSEKEEPING_AGAIN_S
             await self._keep_house()
             self._keep_house_from_s = now_s + HOUSEKEEPING_S
             self._saw_at_s = time.monotonic()  # its own slowness is no blindness
+
+    async def _watch_budgets(self) -> None:
+        """Begin their new periods, wake what a raised cap lets go on, and tell what lines were crossed."""
+        async with self._database.transaction() as connection:
+            alerts = await budget_alerts.look(connection)
+        for alert in alerts:
+            log.warning("sweeper: %s of budget %s (%s %%)", alert.event, alert.budget_id, alert.percent)
 
     async def _keep_house(self) -> None:
         """Make tomorrow's partitions, drop prompts past their retention, forget old idempotency keys.

@@ -80,11 +80,11 @@ EXHAUST = text("update budgets set exhausted_at = now() where id = any(:ids) and
 WAKE = text("""
 with waiting as materialized (
     select j.id from jobs j
-    where j.state = 'queued' and j.released_at is null and j.run_at > now() and j.tenant_id = :tenant_id
+    where j.state = 'queued' and j.deferred and j.run_at > now() and j.tenant_id = :tenant_id
         and (cast(:key_id as uuid) is null or j.key_id = :key_id)
     limit :most for update skip locked
 )
-update jobs set run_at = now() from waiting where jobs.id = waiting.id returning jobs.id
+update jobs set run_at = now(), deferred = false from waiting where jobs.id = waiting.id returning jobs.id
 """)
 WOKEN = text("update budgets set must_wake = false where id = :id")
 TO_WAKE = text("select id, tenant_id, key_id from budgets where must_wake order by id for update skip locked")

@@ -1,0 +1,92 @@
+"""What happens to budgets by time and by crossing a line: new periods, alerts, and waking what a raised cap lets go on.
+
+The sweeper looks every second. A line that was crossed is marked in the transaction that puts its event into the
+outbox, so it is told once in a period, whoever sweeps and whatever dies.
+"""
+
+import uuid
+from decimal import Decimal
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs.store.budgets import wake_waiting
+
+ANY = text("select exists (select from budgets)")
+# What the first opening of a new period would do as well: nobody needs to wait for one.
+ROLL = text("""
+with over as materialized (
+    select id, date_trunc(period, now(), 'UTC') as starts from budgets
+    where period <> 'total' and date_trunc(period, now(), 'UTC') > period_start order by id for update skip locked
+)
+update budgets b set period_start = over.starts, settled_usd = 0, reserved_usd = 0, told_percent = 0,
+    exhausted_at = null, exhaustion_told_at = null
+from over where b.id = over.id
+""")
+CROSSED = text("""
+with crossed as materialized (
+    select id, (
+        select array_agg(p order by p) from unnest(alert_percents) p
+        where p > told_percent and settled_usd * 100 >= cap_usd * p
+    ) as percents
+    from budgets order by id for update skip locked
+)
+update budgets b set told_percent = c.percents[cardinality(c.percents)]
+from crossed c where b.id = c.id and c.percents is not null
+returning b.id, b.tenant_id, b.key_id, b.period, b.period_start, b.cap_usd, b.settled_usd, b.reserved_usd, c.percents
+""")
+EXHAUSTED = text("""
+update budgets b set exhaustion_told_at = now() where b.id in (
+    select id from budgets where exhausted_at is not null and exhaustion_told_at is null order by id
+    for update skip locked
+)
+returning b.id, b.tenant_id, b.key_id, b.period, b.period_start, b.cap_usd, b.settled_usd, b.reserved_usd,
+    null::smallint[] as percents
+""")
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that a budget has crossed. `percent` None: a call was refused, the budget is used up."""
+
+    budget_id: uuid.UUID
+    tenant_id: uuid.UUID
+    key_id: uuid.UUID | None
+    period: str
+    cap_usd: Decimal
+    settled_usd: Decimal
+    reserved_usd: Decimal
+    percent: int | None
+
+    @property
+    def event(self) -> str:
+        """The type of the webhook's event."""
+        return "budget.exhausted" if self.percent is None else "budget.threshold"
+
+
+async def look(connection: AsyncConnection) -> list[Alert]:
+    """Begin new periods, wake what a raised cap lets go on, and take the alerts that are due. Wants a transaction.
+
+    An alert is returned once in a period: tell it in the same transaction.
+    """
+    if not (await connection.execute(ANY)).scalar_one():
+        return []
+    await connection.execute(ROLL)
+    await wake_waiting(connection)
+    alerts = []
+    for statement in (CROSSED, EXHAUSTED):
+        for row in await connection.execute(statement):
+            alerts += [
+                Alert(
+                    budget_id=row.id,
+                    tenant_id=row.tenant_id,
+                    key_id=row.key_id,
+                    period=row.period,
+                    cap_usd=row.cap_usd,
+                    settled_usd=row.settled_usd,
+                    reserved_usd=row.reserved_usd,
+                    percent=percent,
+                )
+                for percent in row.percents or (None,)
+            ]
+    return alerts
