@@ -1,7 +1,6 @@
 """Who is asking: the dependencies that give a route its key, and refuse query parameters nobody reads."""
 
 import difflib
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,17 +12,21 @@ from api.problems import Code, Problem
 from jobs.store.accounts import Key, Scope
 
 
-def _needs(scope: Scope) -> Callable[[Request], Awaitable[Key]]:
-    async def check(request: Request) -> Key:
-        return await front_of(request).keys.check(request.headers.get("authorization"), scope)
+class Needs:
+    """A dependency: the key of the request, which must have the scope. Raises Problem (401, 403)."""
 
-    return check
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Key:
+        """The key, once it has shown itself."""
+        return await front_of(request).keys.check(request.headers.get("authorization"), self.scope)
 
 
-NEEDS_READ = Depends(_needs(Scope.READ))
-Submitter = Annotated[Key, Depends(_needs(Scope.SUBMIT))]
+NEEDS_READ = Depends(Needs(Scope.READ))
+Submitter = Annotated[Key, Depends(Needs(Scope.SUBMIT))]
 Reader = Annotated[Key, NEEDS_READ]
-Admin = Annotated[Key, Depends(_needs(Scope.ADMIN))]
+Admin = Annotated[Key, Depends(Needs(Scope.ADMIN))]
 
 
 async def known_query(request: Request) -> None:
