@@ -13,7 +13,7 @@ import psycopg
 
 from cli.embedded import Postgres
 from migrations.run import upgrade
-from tests.faults import f01, f02, f03, f04, f05, f07, f08, f09, f11, f15, f21, f27, f28, f33, f34
+from tests.faults import f01, f02, f03, f04, f05, f07, f08, f09, f11, f15, f21, f24, f27, f28, f33, f34
 from tests.faults.harness import Ground, Vain, provider
 
 LATENCY_MS = 300
@@ -76,6 +76,10 @@ async def _f21(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f21.run(ground, chosen.jobs, _say, dead_s=30.0, limit_s=LIMIT_S)).faults
 
 
+async def _f24(ground: Ground, chosen: argparse.Namespace) -> bool:
+    return not (await f24.run(ground, max(50, chosen.jobs // 2), _say)).faults
+
+
 async def _f27(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f27.run(ground, _say, limit_s=LIMIT_S)).faults
 
@@ -104,6 +108,7 @@ TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F11": _f11,
     "F15": _f15,
     "F21": _f21,
+    "F24": _f24,
     "F27": _f27,
     "F28": _f28,
     "F33": _f33,
