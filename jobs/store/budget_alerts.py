@@ -4,13 +4,17 @@ The sweeper looks every second. A line that was crossed is marked in the transac
 outbox, so it is told once in a period, whoever sweeps and whatever dies.
 """
 
+import datetime as dt
 import uuid
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from jobs import ids
+from jobs.store import outbox
 from jobs.store.budgets import wake_waiting
 
 ANY = text("select exists (select from budgets)")
@@ -53,6 +57,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: uuid.UUID
     key_id: uuid.UUID | None
     period: str
+    period_start: dt.datetime
     cap_usd: Decimal
     settled_usd: Decimal
     reserved_usd: Decimal
@@ -63,11 +68,24 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         """The type of the webhook's event."""
         return "budget.exhausted" if self.percent is None else "budget.threshold"
 
+    def data(self) -> dict[str, Any]:
+        """What the event tells: amounts as text, in USD."""
+        told: dict[str, Any] = {
+            "budget_id": ids.show("budget", self.budget_id),
+            "key_id": ids.show("key", self.key_id) if self.key_id is not None else None,
+            "period": self.period,
+            "period_start": self.period_start.astimezone(dt.UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "cap_usd": f"{self.cap_usd:.12f}",
+            "settled_usd": f"{self.settled_usd:.12f}",
+            "reserved_usd": f"{self.reserved_usd:.12f}",
+        }
+        return told if self.percent is None else told | {"percent": self.percent}
+
 
 async def look(connection: AsyncConnection) -> list[Alert]:
-    """Begin new periods, wake what a raised cap lets go on, and take the alerts that are due. Wants a transaction.
+    """Begin new periods, wake what a raised cap lets go on, and put out the alerts that are due. Wants a transaction.
 
-    An alert is returned once in a period: tell it in the same transaction.
+    Each is told, and returned, once in a period.
     """
     if not (await connection.execute(ANY)).scalar_one():
         return []
@@ -82,6 +100,7 @@ async def look(connection: AsyncConnection) -> list[Alert]:
                     tenant_id=row.tenant_id,
                     key_id=row.key_id,
                     period=row.period,
+                    period_start=row.period_start,
                     cap_usd=row.cap_usd,
                     settled_usd=row.settled_usd,
                     reserved_usd=row.reserved_usd,
@@ -89,4 +108,6 @@ async def look(connection: AsyncConnection) -> list[Alert]:
                 )
                 for percent in row.percents or (None,)
             ]
+    for alert in alerts:
+        await outbox.announce(connection, alert.tenant_id, alert.event, alert.data())
     return alerts

@@ -21,7 +21,7 @@ from starlette.types import Message
 from api.page import session
 from api.page.routes import SESSION
 from jobs import ids
-from jobs.store import budgets
+from jobs.store import budgets, outbox, webhooks
 from jobs.store.accounts import Scope, create_key, revoke_key, split
 from jobs.store.session import Database
 from tests.api.caller import JOB, Caller
@@ -40,6 +40,8 @@ select (select jsonb_agg(to_jsonb(j) order by j.id) from jobs j where j.tenant_i
     (select jsonb_agg(to_jsonb(k) order by k.id) from api_keys k where k.tenant_id = :tenant_id),
     (select jsonb_agg(to_jsonb(b) order by b.id) from batches b where b.tenant_id = :tenant_id),
     (select jsonb_agg(to_jsonb(b) order by b.id) from budgets b where b.tenant_id = :tenant_id),
+    (select jsonb_agg(to_jsonb(w) order by w.id) from webhooks w where w.tenant_id = :tenant_id),
+    (select jsonb_agg(to_jsonb(d) order by d.id) from webhook_deliveries d where d.tenant_id = :tenant_id),
     (select count(*) from payloads p where exists (
         select from jobs j left join attempts a on a.job_id = j.id
         where j.tenant_id = :tenant_id and p.id in (j.id, a.id)))
@@ -106,7 +108,7 @@ class Ground:
 
     tenant_id: uuid.UUID
     ids: dict[str, str]
-    """By kind: job, batch, att, key, budget, tenant."""
+    """By kind: job, batch, att, key, budget, wh, evt, tenant."""
     keys: dict[str, str]
     hunt: Hunt
 
@@ -125,12 +127,17 @@ async def ground(caller: Caller, stranger: Caller) -> Ground:
     key = (await caller.call("POST", "/v1/keys", body)).json()["id"]
     async with database.transaction() as connection:
         budget = await budgets.create(connection, tenant_id, Decimal(5), "month")
+        made = await webhooks.create(connection, tenant_id, f"{CANARY}-hook", f"https://{CANARY}.test/", ["job.*"])
+        assert made is not None
+        (event,) = await outbox.announce(connection, tenant_id, "job.failed", {"of": CANARY})
     ours = {
         "job": job,
         "batch": batch,
         "att": ids.show("att", attempt),
         "key": key,
         "budget": ids.show("budget", budget),
+        "wh": ids.show("wh", made[0].id),
+        "evt": ids.show("evt", event),
         "tenant": ids.show("tenant", tenant_id),
     }
     return Ground(tenant_id, ours, await strangers_keys(database, stranger.key), Hunt(app_of(caller), [*ours.values()]))
@@ -169,7 +176,7 @@ def bodies_for(route: Route, ours: dict[str, str]) -> list[bytes]:
     if route.method not in {"POST", "PATCH", "PUT"}:
         return [b""]
     fields: list[dict[str, Any]] = [{"cap_usd": "1", "period": "day", "key_id": value} for value in ours.values()]
-    fields += [{"ids": list(ours.values())}, {"webhook": ours["key"], **JOB}, {"retry_of": ours["job"], **JOB}]
+    fields += [{"ids": list(ours.values())}, {"webhook": ours["wh"], **JOB}, {"retry_of": ours["job"], **JOB}]
     return [b"", msgspec.json.encode(JOB), *(msgspec.json.encode(each) for each in fields)]
 
 

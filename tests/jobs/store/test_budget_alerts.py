@@ -7,12 +7,14 @@ from decimal import Decimal
 
 from sqlalchemy import text
 
+from jobs import ids
 from jobs.states import Outcome
 from jobs.store import budget_alerts, budgets, lifecycle
 from jobs.store.rows import Move
 from jobs.store.session import Database
 from tests.jobs.store import given
 from tests.jobs.store.budgeted import close, opened, opening, running, sums
+from tests.jobs.store.hooking import endpoint, rows
 
 pytest_plugins = ["tests.jobs.store.shared"]
 DOLLAR = Decimal(1)
@@ -106,3 +108,23 @@ async def test_the_sweeper_wakes_what_a_raised_cap_left_waiting(database: Databa
         async with database.statement() as connection:
             waiting = await connection.execute(text("select count(*) from jobs where run_at > now()"))
             assert waiting.scalar_one() == left
+
+
+async def test_each_line_is_put_out_once_for_every_endpoint_that_wants_it(database: Database):
+    tenant_id, other = await given.tenant(database), await given.tenant(database, "other")
+    for wanted in ("budget.*", "budget.exhausted", "job.*"):
+        await endpoint(database, tenant_id, events=[wanted])
+    await endpoint(database, other, events=["budget.*"])
+    budget_id = await budget(database, tenant_id)
+    await spend(database, tenant_id, "0.8")
+    async with database.statement() as connection:
+        await budgets.exhaust(connection, [budget_id])
+    await asyncio.gather(*(look(database) for _ in range(5)))
+    found = await rows(database, "select tenant_id, type, data from webhook_deliveries order by id")
+    assert Counter((row.type, row.data.get("percent")) for row in found) == Counter(
+        {("budget.threshold", 50): 1, ("budget.threshold", 80): 1, ("budget.exhausted", None): 2}
+    )
+    assert {row.tenant_id for row in found} == {tenant_id}
+    assert found[0].data["budget_id"] == ids.show("budget", budget_id)
+    assert (found[0].data["settled_usd"], found[0].data["cap_usd"]) == ("0.800000000000", "1.000000000000")
+    assert found[0].data["period_start"].endswith("T00:00:00.000Z")
