@@ -8,7 +8,7 @@ import datetime as dt
 import logging
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from kombu.exceptions import OperationalError
 
@@ -22,6 +22,8 @@ from routing.webhooks import QUIET_AFTER
 log = logging.getLogger(__name__)
 TICK_S = 0.25
 BATCHES_S = 1.0
+RING_S = 1.0
+"""A Redis that hangs must not hold up the batches."""
 MOST_BELLS = 4
 """Unanswered bells, after which no more are rung: each worker looks for all that is due."""
 HOUSEKEEPING_S = 3600.0
@@ -35,6 +37,8 @@ class Outbox:
         self._database = Database(settings.database_url, pool_size=1)
         self._bells = bells
         self._ringer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ring-webhooks")
+        self._ringing: Future[None] = Future()
+        self._ringing.set_result(None)
         self._share = deliveries.Share(
             most=1, most_each=settings.webhooks.concurrency_per_endpoint, quiet_after=QUIET_AFTER
         )
@@ -91,9 +95,13 @@ class Outbox:
 
     async def _ring(self, now_s: float) -> None:
         """Ring off the loop; a bell that can't be rung costs the workers' poll."""
+        if not self._ringing.done():
+            return
+        self._ringing = self._ringer.submit(self._ring_once)
         try:
-            await asyncio.get_running_loop().run_in_executor(self._ringer, self._ring_once)
-        except (OperationalError, OSError) as error:
+            async with asyncio.timeout(RING_S):
+                await asyncio.shield(asyncio.wrap_future(self._ringing))
+        except (TimeoutError, OperationalError, OSError) as error:
             self._ring_from_s = now_s + 1.0
             log.warning("outbox: no bell could be rung (%s); webhook workers poll", type(error).__name__)
 

@@ -1,6 +1,7 @@
 """The dispatcher's watch over the outbox: finished batches are told of, bells are rung while something is due."""
 
 import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -85,6 +86,39 @@ async def test_without_redis_it_goes_on(database: Database, database_url: str):
         await watching.look(0.0)
         await watching.look(0.1)
     assert len(await claimed(database)) == 1
+
+
+class FrozenBells(Bells):
+    """Over a Redis that takes the question and does not answer it till the test is over."""
+
+    def __init__(self) -> None:
+        self.is_over = threading.Event()
+        self.asked = 0
+
+    def depth(self, queue: str) -> int:
+        self.asked += 1
+        self.is_over.wait(30)
+        return MOST_BELLS
+
+
+async def test_a_redis_that_does_not_answer_holds_up_nothing(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("workers.outbox.RING_S", 0.05)
+    tenant_id = await given.tenant(database)
+    hook = await endpoint(database, tenant_id)
+    await tell(database, tenant_id)
+    bells = FrozenBells()
+    watching = Outbox(Settings(database_url=database_url), bells)
+    await watching.look(0.0)
+    batch = Batch(id=uuid7(), tenant_id=tenant_id, total=0, webhook_id=hook)
+    async with database.transaction() as connection:
+        await insert_batch(connection, batch)
+    await watching.look(5.0)
+    bells.is_over.set()
+    await watching.close()
+    assert ("batch.finished", batch.id) in await told(database)
+    assert bells.asked == 1
 
 
 async def test_it_tells_of_a_finished_batch_once_and_forgets_what_is_old(

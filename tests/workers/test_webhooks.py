@@ -214,6 +214,16 @@ async def test_one_dead_among_many_holds_up_nobody_and_gets_its_own_in_the_end(l
     assert len(lab.receiver.got) == len(lab.put_out), "nothing was delivered twice"
 
 
+async def test_without_a_bell_a_worker_looks_for_itself(lab: Lab):
+    await lab.hook("a")
+    running = asyncio.create_task(lab.deliverer.run())
+    for _ in range(3):
+        await lab.event("a")
+        await lab.receiver.until(lambda: set(lab.receiver.got) == lab.put_out)
+    await lab.deliverer.drain(5)
+    await running
+
+
 async def test_after_a_rotation_both_secrets_sign_until_the_old_one_has_run_out(lab: Lab):
     webhook_id = await lab.hook("a")
     async with lab.database.transaction() as connection:
