@@ -125,7 +125,9 @@ REQUEST_DURATION = _histogram(
     FAST_BUCKETS_S,
     API,
 )
-SUBMITTED = _counter("tokenyard_jobs_submitted_total", "Jobs accepted by this process.", ["lane"], API)
+SUBMITTED = _counter(
+    "tokenyard_jobs_submitted_total", "Jobs submitted to this process; a retry of an ended job is none.", ["lane"], API
+)
 
 # A worker.
 CALLS_IN_FLIGHT = _gauge("tokenyard_calls_in_flight", "Provider calls this process waits for.", WORKER)

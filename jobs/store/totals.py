@@ -3,7 +3,8 @@
 `fold` walks the ledger in the order of its ids, a slice at a time, and adds what it finds to `ledger_totals`; a mark
 says how far it has come. It stays `LAG_S` behind the clock, because an id is made a moment before its row is
 committed. Attempts that are open when the mark passes are remembered and added when they close; `unknown` ones are
-added and remembered, so that a late bill is added too. `rebuild` starts from nothing: the rows are the truth.
+added and remembered, so that a late bill is added too. `rebuild` starts from nothing: the rows are the truth, as far
+as their months were not dropped.
 
 A worker whose clock is over `LAG_S` behind writes rows behind the mark. They stand in the ledger and not in these sums.
 """
@@ -19,7 +20,7 @@ from jobs import ids
 
 LAG_S = 30
 SLICE = 20_000
-"""Rows folded in one transaction: about 0.1 s."""
+"""Rows folded in one transaction: 0.06 s (3.1 us each over ten million rows, benchmarks/scrape.py, 2026-11)."""
 REMEMBER_H = 24
 """An attempt still open or unknown after so long has no late bill any more; the ledger's own page would show one."""
 _LOCK = 7263

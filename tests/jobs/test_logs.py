@@ -6,12 +6,14 @@ import logging
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
 from jobs import logs
 from jobs.ids import show
 
+ROOT = Path(__file__).parents[2]
 CANARY = "CANARY-5b1f"
 
 
@@ -98,3 +100,31 @@ def test_statements_are_told_at_debug_only(level: str, is_told: bool):
     )
     said = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == str(is_told)
+
+
+ENDING = """
+import logging, threading, sys
+import celery
+from jobs import logs
+from jobs.settings import Telemetry
+logging.basicConfig(format="%(message)s")
+logging.getLogger("celery").addHandler(logging.StreamHandler())
+logs.setup(Telemetry(log_format="json", log_level="info"))
+logging.getLogger("celery").info("said once by %s", "CANARY-5b1f")
+logging.getLogger("workers.somewhere").debug("not asked for")
+logging.getLogger("workers.somewhere").info("%d", "CANARY-5b1f")
+def fail():
+    raise ValueError("CANARY-5b1f")
+thread = threading.Thread(target=fail)
+thread.start(); thread.join()
+fail()
+"""
+
+
+def test_a_process_that_is_set_up_has_one_voice_even_for_its_last_words():
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, check=False, cwd=ROOT)
+    lines = [json.loads(line) for line in done.stderr.decode().splitlines()]
+    assert done.returncode == 1
+    assert CANARY not in done.stderr.decode() + done.stdout.decode()
+    assert [line["level"] for line in lines] == ["info", "info", "error", "critical"]
+    assert all("builtins.ValueError" in line["exception"] for line in lines[2:])
