@@ -88,7 +88,12 @@ def _tiles(seen: Snapshot, policies: Mapping[str, Policy], yard: Yard) -> list[T
         ended[row.state] += row.jobs
     failed = sum(ended[state] for state in BAD)
     tiles = [
-        Tile("done", "done, last hour", f"{ended[State.SUCCEEDED]:,}", f"{words.share(failed, ended.total())} failed"),
+        Tile(
+            "done",
+            "done, last hour",
+            f"{ended[State.SUCCEEDED]:,}",
+            f"{words.share(failed, ended.total())} failed" if ended else "none ended",
+        ),
         Tile("pace", "jobs a second", f"{seen.pulse.jobs_per_s:,.1f}", f"over the last {PACE_S} s"),
         _waiting(seen),
         Tile("failed", "failed, last hour", f"{failed:,}", "or expired", "bad" if failed else "good"),
@@ -108,8 +113,9 @@ def _waiting(seen: Snapshot) -> Tile:
 def _money(today: Sequence[Spent], policies: Mapping[str, Policy], yard: Yard) -> list[Tile]:
     cost = sum((row.cost_usd for row in today), NOTHING)
     unknown = _unknown(today)
-    known = usd_or_unknown(cost, sum(row.calls for row in today), sum(row.unknown for row in today))
-    calls = f"{sum(row.calls for row in today):,} calls since 00:00 UTC"
+    made = sum(row.calls for row in today)
+    known = usd_or_unknown(cost, made, sum(row.unknown for row in today))
+    calls = f"{made:,} {'call' if made == 1 else 'calls'} since 00:00 UTC"
     saved = savings(_bills(today), policies, yard)
     return [
         Tile("cost", "cost today", known, unknown or calls, "warn" if unknown else ""),

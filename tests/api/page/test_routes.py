@@ -1,6 +1,7 @@
 """The door and what it guards: who gets in, how long, and what the replies tell a browser to forbid."""
 
 import re
+import time
 
 import httpx2
 import msgspec
@@ -116,6 +117,14 @@ async def test_a_cookie_that_this_yard_did_not_sign_opens_nothing(visitor: Visit
         assert (await visitor.client.get("/page/live")).status_code == 401, value
     visitor.client.cookies.set("tokenyard_session", cookie)
     assert (await visitor.client.get("/page/live")).status_code == 200
+
+
+async def test_a_session_of_a_key_that_may_not_administer_opens_nothing(stranger: Visitor, database: Database):
+    short_id = (await make_key(database, "default", Scope.READ, Scope.SUBMIT))[3:19]
+    key = await stranger.front.keys.find(short_id)
+    assert key is not None
+    stranger.client.cookies.set("tokenyard_session", session.begin(key, short_id, time.time()).cookie)
+    assert (await stranger.client.get("/page/live")).status_code == 401
 
 
 async def test_signing_out_needs_the_pages_own_form(visitor: Visitor):

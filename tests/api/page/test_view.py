@@ -77,6 +77,9 @@ async def test_a_tenant_sees_its_own_jobs_and_the_yards_lanes(visitor: Visitor, 
     assert tile(page, "failed")[0] == "1"
     assert tile(page, "done")[0] == "0"
     assert tile(page, "waiting")[0] == "0"
+    assert tile(page, "cost") == ("$0.000123", "1 call since 00:00 UTC")
+    calls = page[page.index('class="calls"') :]
+    assert calls[: calls.index("</table>")].count('<td class="n">1</td>') == 1
     lane = page[page.index('id="lane-standard"') :]
     assert '<td class="n">1</td>' in lane[: lane.index("</tr>")]
 

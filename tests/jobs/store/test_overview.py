@@ -85,6 +85,7 @@ async def test_spending_is_the_sum_of_closed_calls_with_what_is_unknown_beside_i
     closing = given.closing(unsent, outcome=Outcome.NOT_SENT, cost_usd=None, answer=None)
     await given.settle(database, Move.close(job_id, token, closing))
     await given.attempt(database, job_id, token)  # still open: no bill yet
+    await given.succeeded(database, await given.job(database, await given.tenant(database, "other")))
     now = await now_of(database, tenant_id)
     async with database.statement() as connection:
         rows = {row.policy: row for row in await overview.spent_between(connection, tenant_id, now - HOUR, now + HOUR)}
@@ -103,6 +104,7 @@ async def test_latencies_are_by_deployment_with_the_hour_in_slots(database: Data
         await aged(database, job_id, dt.timedelta(minutes=minutes))
     token = await given.claimed(database, job_id := await given.job(database, tenant_id))
     await given.attempt(database, job_id, token, provider="quiet")
+    await given.succeeded(database, await given.job(database, await given.tenant(database, "other")))
     async with database.statement() as connection:
         busy, quiet = await overview.latencies(connection, tenant_id, await now_of(database, tenant_id))
     assert (busy.deployment, busy.calls, busy.failed, busy.open) == ("maker/small@lab", 3, 0, 0)
