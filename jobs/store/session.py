@@ -14,7 +14,8 @@ CONNECT_TIMEOUT_S = 5
 TURN_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
+"""A process that is frozen within a transaction holds its locks that long at most: the server ends its session."""
 
 
 class StoreUnavailable(ConnectionError):
