@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from benchmarks.crowd import Crowd
 from benchmarks.figures import UPSTREAM, Figures
 from benchmarks.yard import Room
 
@@ -18,6 +19,8 @@ MOST_CPU_SHARE, AIM_CPU_SHARE = 0.3, 0.15
 MOST_BULK_S, AIM_BULK_S = 2.0, 0.7
 MOST_REDIS_MB = 5.0
 MOST_WORKER_MB = 250.0
+MOST_RELEASE_MS = 10.0
+LEAST_PACE_SHARE = 0.95
 SIDE_WIDTH, COLUMN = 24, 11
 
 
@@ -43,10 +46,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Medians, by the side's short name: prefork, threads, bare, yard."""
     runs: list[Figures] = []
     room: Room | None = None
+    crowd: Crowd | None = None
 
     def bars(self) -> list[Bar]:
         """The bars that the measured parts can be held to."""
-        return [*self._upstream_bars(), *self._side_bars(), *self._room_bars()]
+        return [*self._upstream_bars(), *self._side_bars(), *self._room_bars(), *self._crowd_bars()]
 
     def text(self) -> str:
         """The whole report for a terminal."""
@@ -108,6 +112,33 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
                 f"{room.worker_rss_mb:.0f} MB (PSS {room.worker_pss_mb:.0f})",
                 f"at most {MOST_WORKER_MB:.0f} MB",
                 room.worker_rss_mb <= MOST_WORKER_MB,
+            ),
+        ]
+
+    def _crowd_bars(self) -> list[Bar]:
+        crowd = self.crowd
+        if crowd is None:
+            return []
+        alone, crowded = crowd.alone, crowd.crowded
+        return [
+            Bar(
+                f"release of {crowd.released} of {crowd.waiting:,} jobs, {crowd.tenants} tenants",
+                f"{crowd.release_ms:.1f} CPU ms median, {max(crowd.release_cpu_ms):.1f} most",
+                f"at most {MOST_RELEASE_MS:.0f} ms",
+                crowd.release_ms <= MOST_RELEASE_MS,
+            ),
+            Bar(
+                f"jobs/s while {crowd.waiting:,} wait, to alone",
+                f"{crowd.pace_share:.2f}x ({crowded.jobs_per_s:.0f}/s, {crowded.cpu_ms:.2f} CPU ms a job;"
+                f" {alone.jobs_per_s:.0f}/s, {alone.cpu_ms:.2f})",
+                f"at least {LEAST_PACE_SHARE}x",
+                crowd.pace_share >= LEAST_PACE_SHARE,
+            ),
+            Bar(
+                f"Redis over empty, {crowd.waiting:,} jobs waiting",
+                f"{crowd.redis_mb:.2f} MB",
+                f"at most {MOST_REDIS_MB:.0f} MB",
+                crowd.redis_mb <= MOST_REDIS_MB,
             ),
         ]
 

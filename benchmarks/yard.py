@@ -204,7 +204,7 @@ def room(folder: Path) -> Room:
         bulk_s = [yard.submit(BULK_JOBS) for _ in range(BULK_SUBMITS)]
         spent = difference(before, servers.cpu_ms())
         with psycopg.connect(stage.postgres.url, autocommit=True) as record:
-            _settle(stage, record)
+            settle(stage, record)
             waiting = _count(record, "select count(*) from jobs where state = 'queued'")
         redis_mb = stage.redis_used_mb() - empty_mb
         yard.start_worker()
@@ -226,7 +226,7 @@ def room(folder: Path) -> Room:
         )
 
 
-def _settle(stage: Stage, record: psycopg.Connection[tuple[Any, ...]]) -> None:
+def settle(stage: Stage, record: psycopg.Connection[tuple[Any, ...]]) -> None:
     """Wait until the dispatcher releases no more: five looks in a row alike."""
     seen: list[int] = []
 

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from benchmarks.crowd import Crowd, Pace
 from benchmarks.figures import Figures, medians
 from benchmarks.report import Report
 from benchmarks.yard import Room
@@ -28,6 +29,18 @@ ROOM = Room(
     in_flight=500,
     worker_rss_mb=120.0,
     worker_pss_mb=110.0,
+)
+
+
+CROWD = Crowd(
+    waiting=1_000_000,
+    tenants=50,
+    alone=Pace(1000.0, 1.4),
+    crowded=Pace(960.0, 1.4),
+    redis_mb=0.5,
+    released=500,
+    release_cpu_ms=[7.0, 6.0, 30.0],
+    release_wall_ms=[9.0, 8.0, 40.0],
 )
 
 
@@ -81,3 +94,14 @@ def test_what_is_kept_can_be_read_again(tmp_path):
     kept = msgspec.json.decode(path.read_bytes())
     assert kept["sides"]["threads"]["jobs_per_s"] == 200
     assert [bar["is_met"] for bar in kept["bars"]] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [{"release_cpu_ms": [1.0, 10.1, 10.1]}, {"crowded": Pace(940.0, 1.4)}, {"redis_mb": 5.1}],
+    ids=["release", "pace", "redis"],
+)
+def test_each_bar_of_the_crowd_can_be_missed(worse):
+    assert all(bar.is_met for bar in Report(machine={}, crowd=CROWD).bars())
+    found = Report(machine={}, crowd=msgspec.structs.replace(CROWD, **worse)).bars()
+    assert [bar.is_met for bar in found].count(False) == 1
