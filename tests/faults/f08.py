@@ -74,6 +74,9 @@ async def _half_open(
     on: Stage, kind: str, words: tuple[bytes, ...], jobs: int, limit_s: float, *, has_time: bool
 ) -> Case:
     client = on.yard.client()
+    await until(
+        lambda: bool(on.proxy.links(words)), f"there are {kind} links"
+    )  # a consumer may still be on its way back
     struck, since_s = on.proxy.hang(words), time.monotonic()
     accepted = await _submit(client, jobs)
     await _waited_for(on.yard, accepted[-1], limit_s)

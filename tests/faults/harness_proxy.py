@@ -48,9 +48,13 @@ class Proxy:
             if proxy._serving:
                 await asyncio.wait(proxy._serving)
 
+    def links(self, words: Sequence[bytes]) -> list[Link]:
+        """Those at work that have sent one of these commands."""
+        return [link for link in self._links if not link.is_over and not link.is_hung and link.said & set(words)]
+
     def hang(self, words: Sequence[bytes]) -> int:
         """Make every link that has sent one of these commands half open: how many there are."""
-        struck = [link for link in self._links if not link.is_over and not link.is_hung and link.said & set(words)]
+        struck = self.links(words)
         for link in struck:
             link.is_hung = True
         return len(struck)
