@@ -128,6 +128,7 @@ async def get_tenant(request: Request, key: Admin) -> Response:
             "object": "tenant",
             "name": found.name,
             "max_queued_jobs": found.max_queued_jobs,
+            "weight": found.weight,
             "created_at": show.moment(found.created_at),
         }
     )

@@ -56,12 +56,15 @@ def costs(
         _show(groups, lines["data"], total)
 
 
-def read_moment(text: str | None, now: dt.datetime, option: str) -> str | None:
-    """A time for the API: a span back from now, a day (its start in UTC), or a time. Raises typer.BadParameter."""
+def read_moment(text: str | None, now: dt.datetime, option: str, sign: int = -1) -> str | None:
+    """A time for the API: a span back from now (`sign` 1: on), a day (its start in UTC), or a time.
+
+    Raises typer.BadParameter.
+    """
     if text is None:
         return None
     if found := SPAN.fullmatch(text):
-        return (now - dt.timedelta(seconds=int(found["number"]) * UNITS_S[found["unit"]])).isoformat()
+        return (now + sign * dt.timedelta(seconds=int(found["number"]) * UNITS_S[found["unit"]])).isoformat()
     try:
         when = dt.datetime.fromisoformat(text)
     except ValueError as error:

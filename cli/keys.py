@@ -1,12 +1,14 @@
 """`tokenyard keys`: make, list and revoke API keys of the tenant that asks."""
 
+import datetime as dt
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from cli.client import errors, visit
+from cli.costs import read_moment
 from cli.up import Var, console
 from cli.wording import show, table, typed
 
@@ -25,15 +27,19 @@ class Scope(StrEnum):
 def create(
     name: Annotated[str, typer.Option(help="What the key is for; only you see it.")],
     scope: Annotated[list[Scope] | None, typer.Option(help="May be given several times; default submit, read.")] = None,
+    expires: Annotated[str | None, typer.Option(help="When it stops working: a time, or a span such as 90d.")] = None,
     var: Var = None,
 ) -> None:
     """Make a key and print it, this one time: stdout holds the key alone.
 
     Example: TOKENYARD_API_KEY=$(tokenyard keys create --name importer --scope submit --scope read)
     """
+    until = read_moment(expires, dt.datetime.now(dt.UTC), "--expires", sign=1)
     scopes = list(dict.fromkeys(scope or [Scope.SUBMIT, Scope.READ]))
     with visit(var) as client:
-        made = client.post("/v1/keys", content=msgspec.json.encode({"name": name, "scopes": scopes}))
+        made = client.post(
+            "/v1/keys", content=msgspec.json.encode({"name": name, "scopes": scopes, "expires_at": until})
+        )
         print(made["key"])
         said = f"{made['id']} ({', '.join(made['scopes'])}): keep the key now, it is not shown again."
         errors.print(said, markup=False, soft_wrap=True)
@@ -54,7 +60,7 @@ def list_keys(var: Var = None) -> None:
                 f"{key['prefix']}_...",
                 ", ".join(key["scopes"]),
                 key["created_at"][:10],
-                f"revoked {key['revoked_at'][:10]}" if key["revoked_at"] else "works",
+                _state(key),
             )
             for key in client.get("/v1/keys")["data"]
         ]
@@ -74,3 +80,11 @@ def revoke(
     with visit(var) as client:
         client.delete(f"/v1/keys/{key}")
         console.print(f"{key} is revoked; it stops working within 5 seconds.", markup=False)
+
+
+def _state(key: dict[str, Any]) -> str:
+    if key["revoked_at"]:
+        return f"revoked {key['revoked_at'][:10]}"
+    if key["is_expired"]:
+        return f"expired {key['expires_at'][:10]}"
+    return f"works till {key['expires_at'][:10]}" if key["expires_at"] else "works"

@@ -150,7 +150,7 @@ async def test_a_key_that_has_expired_opens_nothing(caller: Caller):
 
 async def test_a_tenant_sees_its_own_limits(caller: Caller):
     found = await caller.get("/v1/tenant")
-    assert (found["name"], found["max_queued_jobs"]) == ("default", 1_000_000)
+    assert (found["name"], found["max_queued_jobs"], found["weight"]) == ("default", 1_000_000, 1)
 
 
 def soon() -> str:
