@@ -47,6 +47,9 @@ class Options(NamedTuple):
     on_error: Annotated[str, typer.Option(help="refuse: one wrong line refuses all; skip: leave wrong lines out.")] = (
         "refuse"
     )
+    webhook: Annotated[
+        str | None, typer.Option(help="An endpoint (wh_..., `tokenyard hooks`) to tell when the batch has finished.")
+    ] = None
     idempotency_key: Annotated[
         str | None, typer.Option(help="Sent twice under one key, the file is submitted once (24 h).")
     ] = None
@@ -169,6 +172,7 @@ def _send(client: Client, options: Options, prompt: Prompt, deadline: str | None
             task=options.task,
             deadline=deadline,
             on_error=options.on_error,
+            webhook=options.webhook,
         )
     _tell(lines.count, batch, options)
     return batch

@@ -18,6 +18,8 @@ def test_an_endpoint_is_made_tried_rotated_and_deleted(lab):
     assert rotated.stdout.startswith("whsec_")
     assert rotated.stdout.strip() != secret
     assert "enabled" in lab.said("hooks", "enable", hook)
+    batch = lab.said("submit", "-", "--webhook", hook, stdin="a question\n")
+    assert "batch_" in batch
     assert "deleted" in lab.said("hooks", "delete", hook)
     assert hook not in lab.said("hooks", "list")
 
@@ -29,6 +31,10 @@ def test_a_url_that_leads_inside_is_a_sentence(lab):
 
 
 def test_an_unknown_endpoint_is_a_sentence(lab):
+    refused = lab.run("submit", "-", "--webhook", "wh_00000000000000000000000000", stdin="a question\n")
+    assert refused.exit_code == 1
+    assert "hooks" not in refused.stdout
+    assert "there is no endpoint" in refused.stderr
     done = lab.run("hooks", "delete", "wh_00000000000000000000000000")
     assert done.exit_code == 1
     assert "there is no webhook" in done.stderr
