@@ -29,6 +29,7 @@ TROUBLES: dict[type[Exception], str] = {
     aiohttp.ClientSSLError: "no_tls",
     aiohttp.ClientConnectorError: "no_connection",
     aiohttp.ClientError: "broken_reply",
+    OSError: "no_connection",
     ValueError: "broken_reply",
 }
 """What can stand in the way, most specific first, in the word that the try's record has for it."""

@@ -19,18 +19,22 @@ FAR = 256
 """So many ended jobs further on, a batch's mark is moved: a look at it need not begin at its first job."""
 FORGET_AT_ONCE = 10_000
 
+# Whoever tells an endpoint holds its row for the while (`for key share`): deleted in this instant it must be gone, or
+# the foreign key would break what is told of.
 _SUBSCRIBES = "(:type = any(w.events) or split_part(:type, '.', 1) || '.*' = any(w.events))"
 ANNOUNCE = text(f"""
 insert into webhook_deliveries (id, tenant_id, webhook_id, type, data)
 select tokenyard_uuid7(), w.tenant_id, w.id, :type, cast(:data as jsonb)
 from webhooks w where w.tenant_id = :tenant_id and w.enabled and {_SUBSCRIBES}
     and w.id is distinct from cast(:but_not as uuid)
+for key share of w
 returning id
 """)  # noqa: S608 -- made of constants of this file
 TELL = text("""
 insert into webhook_deliveries (id, tenant_id, webhook_id, type, data)
 select tokenyard_uuid7(), w.tenant_id, w.id, :type, cast(:data as jsonb)
 from webhooks w where w.tenant_id = :tenant_id and w.id = :webhook_id and w.enabled
+for key share of w
 returning id
 """)
 # Jobs end about in the order they came in, so each is looked at about once, however often a batch is asked for.
@@ -69,6 +73,7 @@ select tokenyard_uuid7(), m.tenant_id, w.id, 'batch.finished', m.id,
     case when w.enabled then 'pending' else 'held' end
 from mine m cross join costs c join webhooks w on w.id = m.webhook_id and w.tenant_id = m.tenant_id
 where 'batch.finished' = any(w.events)
+for key share of w
 """)
 PAGE = """
 select d.id, d.type, d.job_id, d.batch_id, d.created_at, d.delivered_at, w.enabled,

@@ -107,7 +107,7 @@ def create_outbox() -> None:
     """)
     # Whoever ends a job writes finished_at, so one trigger sees every path, in the ending's own transaction. It runs
     # after the statement: the attempt that the same statement closes is in the sum. Jobs without an endpoint pay for
-    # a comparison.
+    # a comparison. The endpoint's row is held: deleted in this instant, it must be gone, not break the ending.
     op.execute("""
         create function announce_ended_job() returns trigger language plpgsql as $$
         begin
@@ -124,7 +124,8 @@ def create_outbox() -> None:
                 from attempts a where a.job_id = new.id
             ) c
             where w.id = new.webhook_id and w.tenant_id = new.tenant_id
-                and ('job.' || new.state = any(w.events) or 'job.*' = any(w.events));
+                and ('job.' || new.state = any(w.events) or 'job.*' = any(w.events))
+            for key share of w;
             return null;
         end $$
     """)

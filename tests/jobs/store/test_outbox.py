@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from jobs.failures import Failure, FailureKind
 from jobs.states import TERMINAL
-from jobs.store import outbox, owner, sweep
+from jobs.store import outbox, owner, sweep, webhooks
 from jobs.store.outbox import Range
 from jobs.store.rows import Move
 from jobs.store.session import Database
@@ -108,6 +108,27 @@ async def test_the_event_carries_the_bill_that_the_same_statement_books_and_no_t
     assert len(whole) < 20_000
     assert b"there" not in whole  # the prompt
     assert b"hello" not in whole  # the answer
+
+
+async def test_an_endpoint_deleted_in_the_same_instant_does_not_break_the_ending(
+    database: Database, tenant_id: uuid.UUID
+):
+    webhook_id = await endpoint(database, tenant_id)
+    job_id = await given.job(database, tenant_id, webhook_id=webhook_id)
+
+    async def cancel() -> None:
+        async with database.transaction() as connection:
+            assert (await owner.cancel_job(connection, tenant_id, job_id)).ended
+
+    waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with database.transaction() as connection:
+        assert await webhooks.delete(connection, tenant_id, webhook_id)
+        cancelling = asyncio.create_task(cancel())
+        async with asyncio.timeout(10):
+            while not (await rows(database, waits))[0][0]:  # noqa: ASYNC110 -- Postgres has no event for this
+                await asyncio.sleep(0.01)
+    await cancelling
+    assert await told(database) == []
 
 
 async def test_an_event_and_its_ending_are_one_transaction(database: Database, tenant_id: uuid.UUID):
