@@ -6,7 +6,8 @@ from tests.faults.harness import Ground, Yard, until
 from tests.faults.harness_load import Report
 from tests.faults.harness_oracles import Findings, Oracle, verdict
 
-WORKERS = 2
+LANES = ("standard", "bulk")
+WORKERS = len(LANES)
 GRACE_S = 0.25
 """A call that had passed the gate when the key closed has left by then."""
 FIRST = "select min(closed_at) from attempts where failure = 'rate_limited'"
@@ -44,24 +45,28 @@ class Case:
 
 
 async def run(ground: Ground, jobs: int, report: Report, *, closed_s: float, limit_s: float) -> Case:
-    """Half of the jobs are caught by the storm, the other half are submitted while the key is closed."""
+    """One worker's half of the jobs meets the storm; the other worker's half comes while the key is closed.
+
+    Each carries a lane of its own, so the second knows of the closing only what the fleet told it.
+    """
     async with Yard.opened(ground) as yard:
         oracle = Oracle(yard.connection, ground.calls)
         yard.start_dispatcher()
         await yard.start_api()
-        for _ in range(WORKERS):
-            yard.start_worker()
-        await yard.ended(await yard.client().submit(2 * WORKERS, "standard"))
+        for lane in LANES:
+            yard.start_worker([lane])
+        warm = [await yard.client().submit(2, lane) for lane in LANES]
+        await yard.ended([job_id for job_ids in warm for job_id in job_ids])
         await ground.script({"kind": "status", "status": 429, "retry_after_s": closed_s, "for_s": closed_s})
         try:
-            accepted = await yard.client().submit(jobs // 2, "standard")
+            accepted = await yard.client().submit(jobs // 2, LANES[0])
 
             async def is_closed() -> bool:
                 ((first,),) = await yard.rows(FIRST)
                 return first is not None
 
             await until(is_closed, "a call is rate limited")
-            accepted += await yard.client().submit(jobs - jobs // 2, "standard")
+            accepted += await yard.client().submit(jobs - jobs // 2, LANES[1])
             await yard.ended(accepted, limit_s)
         finally:
             await ground.script()
