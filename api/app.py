@@ -1,6 +1,7 @@
 """The API process: `uvicorn api.app:create --factory`. Chooses the real things and hangs the routes together."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -53,6 +54,7 @@ from routing.addresses import rules_of
 from routing.catalog_load import catalog_of
 from routing.plan import Yard
 
+log = logging.getLogger(__name__)
 POOL_SIZE = 12
 STOP_AGAIN_S = 0.5
 VERSION = "0.1.0"
@@ -107,7 +109,11 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
-        front = build(settings)
+        try:
+            front = build(settings)
+        except Exception:  # told here: uvicorn tells it as a text, which the log leaves out
+            log.exception("the API could not start")
+            raise
         app.state.front = front
         always = (front.ring.work(), front.signals.hear_endings(), meters.watch_loop())
         background = [asyncio.create_task(work) for work in always]

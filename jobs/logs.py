@@ -23,14 +23,16 @@ from typing import Any, Literal
 import msgspec
 
 from jobs.ids import show
-from jobs.settings import Telemetry
+from jobs.settings import SettingsError, Telemetry
 
 Level = Literal["debug", "info", "warning", "error"]
-OURS = ("jobs", "routing", "workers", "api", "cli", "migrations", "sandbox", "tokenyard")
+OURS = ("jobs", "routing", "workers", "api", "cli", "migrations", "sandbox", "tokenyard", "__main__")
 FIELDS = ("job_id", "attempt_id", "lane", "deployment")
 """What a record of a job or an attempt carries beside its text."""
 CELERY_WORDS = {"celery.worker.strategy": {"name", "id"}, "celery.app.trace": {"name", "id", "runtime", "return_value"}}
 """Which of Celery's named arguments are printed: the lane, the message's id, and our own line of counts."""
+PUT_TOGETHER = frozenset({"Task %(name)s[%(id)s] received", "Uvicorn running on %s://%s:%d (Press CTRL+C to quit)"})
+"""Literals of libraries that stand elsewhere than where they are logged, or in pieces."""
 WITHHELD = "(a text that is not the library's own was left out)"
 MOST_FRAMES = 30
 log = logging.getLogger(__name__)
@@ -66,6 +68,8 @@ def setup(telemetry: Telemetry) -> None:
     root.setLevel(telemetry.log_level.upper())
     for name in list(root.manager.loggerDict):
         known = logging.getLogger(name)
+        if not known.propagate and not known.handlers:
+            continue  # silenced on purpose: uvicorn's record of every request would cost more than the request
         known.handlers.clear()
         known.propagate = True
         if known.level:  # uvicorn and Celery set their own; ours is the settings'
@@ -73,7 +77,7 @@ def setup(telemetry: Telemetry) -> None:
     logging.getLogger("kombu").setLevel(max(logging.ERROR, root.level))  # it repeats what Celery says
     if root.level > logging.DEBUG:  # at "info" it writes a line for each statement, four and more a job
         logging.getLogger("sqlalchemy").setLevel(max(logging.WARNING, root.level))
-    logging.lastResort = handler
+    logging.lastResort = None  # who was silenced stays silent
     logging.raiseExceptions = False  # a record that can't be formatted would be printed with its arguments
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
@@ -168,6 +172,8 @@ def _is_number(value: object) -> bool:
 @lru_cache(maxsize=1024)
 def _is_literal(text: str, path: str) -> bool:
     """Whether every line of a text stands in the source of the module that logs it: then nobody else has written it."""
+    if text in PUT_TOGETHER:
+        return True
     source = "".join(linecache.getlines(path))
     parts = [part.strip() for part in text.splitlines() if part.strip()]
     return bool(parts) and all(len(part) > 3 and part in source for part in parts)
@@ -194,7 +200,13 @@ def story(error: BaseException) -> list[str]:
 
 
 def _name(error: BaseException) -> str:
-    """Its type; of a database's error also the SQLSTATE, which says most of what the message would."""
+    """Its type; of a database's error also the SQLSTATE, which says most of what the message would.
+
+    A mistake in the settings is told whole: its sentence names keys of the settings, never their values, and whoever
+    must mend it reads nothing else.
+    """
+    if isinstance(error, SettingsError):
+        return f"{type(error).__module__}.{type(error).__qualname__}: {error}"
     state = getattr(error, "sqlstate", None)
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
     return f"{kind} (SQLSTATE {state})" if isinstance(state, str) and state.isalnum() else kind

@@ -21,7 +21,7 @@ from jobs.configuration import providers_on
 from jobs.gatekeys import CHANNEL
 from jobs.job import Job
 from jobs.lanes import Lane
-from jobs.settings import Settings
+from jobs.settings import Settings, SettingsError
 from jobs.signals import CANCEL, Signals
 from jobs.store.beats import Beats
 from jobs.store.fleet import Presence
@@ -57,11 +57,14 @@ def shipped_catalog() -> str:
 
 
 def lanes_of_this_process() -> tuple[Lane, ...]:
-    """The lanes in TOKENYARD_LANES (comma-separated); all but quarantine when it is unset. Raises ValueError."""
+    """The lanes in TOKENYARD_LANES (comma-separated); all but quarantine when it is unset. Raises SettingsError."""
     named = os.environ.get(LANES_VARIABLE, "interactive,standard,bulk")
-    lanes = tuple(Lane(part.strip()) for part in named.split(",") if part.strip())
+    try:
+        lanes = tuple(Lane(part.strip()) for part in named.split(",") if part.strip())
+    except ValueError as error:
+        raise SettingsError(f"{LANES_VARIABLE}: {error}; lanes are {', '.join(Lane)}") from None
     if Lane.QUARANTINE in lanes and len(lanes) > 1:
-        raise ValueError(f"{LANES_VARIABLE}: quarantine needs a process of its own: a job there may kill it")
+        raise SettingsError(f"{LANES_VARIABLE}: quarantine needs a process of its own: a job there may kill it")
     return lanes
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from jobs import logs
 from jobs.ids import show
+from jobs.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]
 CANARY = "CANARY-5b1f"
@@ -72,6 +73,10 @@ def test_a_library_s_own_literal_is_kept_and_its_numbers_are():
     # The record claims to come from `logging`, whose source has the first and the last.
     assert logs.message(record("somebody", "No handlers could be found for logger")) != logs.WITHHELD
     assert logs.message(record("somebody", "this stands nowhere in that source")) == logs.WITHHELD
+    received = record(
+        "celery.worker.strategy", "Task %(name)s[%(id)s] received", {"name": "t", "id": "1", "args": CANARY}
+    )
+    assert logs.message(received) == "Task t[1] received"
     assert logs.message(record("somebody", "Unknown level: %r", CANARY)) == "Unknown level: '*'"
     assert logs.message(record("somebody", "Unknown level: %r", 7)) == "Unknown level: 7"
 
@@ -102,6 +107,12 @@ def test_statements_are_told_at_debug_only(level: str, is_told: bool):
     assert said.stdout.strip() == str(is_told)
 
 
+def test_a_mistake_in_the_settings_is_told_whole():
+    assert logs.story(SettingsError("worker.slots: must be at least 1")) == [
+        "jobs.settings.SettingsError: worker.slots: must be at least 1"
+    ]
+
+
 ENDING = """
 import logging, threading, sys
 import celery
@@ -109,8 +120,10 @@ from jobs import logs
 from jobs.settings import Telemetry
 logging.basicConfig(format="%(message)s")
 logging.getLogger("celery").addHandler(logging.StreamHandler())
+logging.getLogger("uvicorn.access").propagate = False
 logs.setup(Telemetry(log_format="json", log_level="info"))
 logging.getLogger("celery").info("said once by %s", "CANARY-5b1f")
+logging.getLogger("uvicorn.access").info("silenced before")
 logging.getLogger("workers.somewhere").debug("not asked for")
 logging.getLogger("workers.somewhere").info("%d", "CANARY-5b1f")
 def fail():
