@@ -13,7 +13,7 @@ import psycopg
 
 from cli.embedded import Postgres
 from migrations.run import upgrade
-from tests.faults import f01, f02, f03, f04, f05, f07, f08, f09, f11, f15, f21, f24, f27, f28, f33, f34
+from tests.faults import f01, f02, f03, f04, f05, f07, f08, f09, f11, f15, f21, f24, f27, f28, f33, f34, money
 from tests.faults.harness import Ground, Vain, provider
 
 LATENCY_MS = 300
@@ -96,6 +96,11 @@ async def _f34(ground: Ground, chosen: argparse.Namespace) -> bool:
     return not (await f34.run(ground, chosen.jobs, max(16, chosen.jobs // 4), _say, limit_s=LIMIT_S)).faults
 
 
+async def _budget(ground: Ground, chosen: argparse.Namespace) -> bool:
+    case = await money.run(ground, max(200, chosen.jobs), _say, lease_s=LEASE_S, limit_s=LIMIT_S)
+    return not case.faults
+
+
 TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F01": _f01,
     "F02": _f02,
@@ -113,6 +118,7 @@ TESTS: dict[str, Callable[[Ground, argparse.Namespace], Awaitable[bool]]] = {
     "F28": _f28,
     "F33": _f33,
     "F34": _f34,
+    "BUDGET": _budget,
 }
 
 
