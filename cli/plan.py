@@ -85,7 +85,7 @@ def _workers(settings: Settings) -> tuple[Process, ...]:
     """`interactive` has a process of its own: a bulk load must not stand before a person who waits.
 
     So has quarantine, whose jobs are feared to kill it. It stands by all the time: started when needed it would save
-    about 80 MB on a machine that runs a yard's other dozen processes, and be one more thing that can fail to start.
+    about 85 MB (PSS, 2026-11) beside a yard's other dozen processes, and be one more thing that can fail to start.
     """
     slots = settings.worker.slots
     return (
