@@ -122,7 +122,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         alone, crowded = crowd.alone, crowd.crowded
         return [
             Bar(
-                f"release of {crowd.released} of {crowd.waiting:,} jobs, {crowd.tenants} tenants",
+                f"release of {crowd.released}, {crowd.waiting:,} jobs waiting",
                 f"{crowd.release_ms:.1f} CPU ms median, {max(crowd.release_cpu_ms):.1f} most",
                 f"at most {MOST_RELEASE_MS:.0f} ms",
                 crowd.release_ms <= MOST_RELEASE_MS,
