@@ -123,6 +123,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             await stop(background)
             front.ring.close()
             await front.watch.close()
+            await front.quota.close()
             if front.traces is not None:
                 await asyncio.to_thread(front.traces.close)
             await front.signals.close()

@@ -56,6 +56,13 @@ class Quota:
             raise Problem(Code.QUEUE_FULL, message, headers={"retry-after": str(after_s)})
         count.added += jobs
 
+    async def close(self) -> None:
+        """Give up what is being counted: a count that outlives its database would leave a connection behind."""
+        counting = list(self._counting.values())
+        for task in counting:
+            task.cancel()
+        await asyncio.gather(*counting, return_exceptions=True)
+
     def _recount(self, tenant_id: uuid.UUID) -> "asyncio.Task[None]":
         """The count that is being made of a tenant's jobs, or a new one: never two at once."""
         counting = self._counting.get(tenant_id)

@@ -27,7 +27,7 @@ JOB_POINTS = frozenset(
     }
 )
 """Passed by an API or a worker on each job's way."""
-DISPATCHER_POINTS = frozenset({"looked", "released", "keeping_house"})
+DISPATCHER_POINTS = frozenset({"looked", "released"})
 WEBHOOK_POINTS = frozenset({"webhook_claimed", "webhook_answered"})
 POINTS = JOB_POINTS | DISPATCHER_POINTS | WEBHOOK_POINTS
 

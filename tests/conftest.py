@@ -17,9 +17,11 @@ from cli.embedded import Postgres, Redis
 
 TEMPLATE = "migrated"
 # CI runs the same histories every time, so that it fails for a change and not by chance; elsewhere they are new.
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+# No example has a time limit and none is too slow: on a busy machine that would be a failure by chance, too.
+UNHURRIED = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("here", UNHURRIED)
+hypothesis.settings.register_profile("ci", UNHURRIED, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 @pytest.fixture

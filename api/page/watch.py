@@ -30,10 +30,14 @@ T = TypeVar("T")
 async def in_time(asked: Awaitable[T], wait_s: float = WAIT_S) -> T:
     """The answer. Raises StoreUnavailable when it takes too long, and leaves the question to end by itself.
 
-    Cancelling it would not help: the driver then waits for a frozen Postgres, too.
+    Cancelling it then would not help: the driver then waits for a frozen Postgres, too.
     """
     asking = asyncio.ensure_future(asked)
-    await asyncio.wait({asking}, timeout=wait_s)
+    try:
+        await asyncio.wait({asking}, timeout=wait_s)
+    except asyncio.CancelledError:
+        asking.cancel()
+        raise
     if not asking.done():
         asking.add_done_callback(lambda late: late.cancelled() or late.exception())
         raise StoreUnavailable("the record took too long to answer")

@@ -76,3 +76,17 @@ async def test_a_count_past_its_time_is_gone_by_while_a_fresh_one_is_made(
     with pytest.raises(Problem):  # refused only by a count that is fresh
         await quota.take(key, 3)
     assert quota.counts == 4
+
+
+async def test_a_count_under_way_is_given_up_with_the_process_and_leaves_no_connection_behind(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(quotas, "RECOUNT_S", 0.0)
+    monkeypatch.setattr(quotas, "SHARE", 0)
+    key, quota = await key_of(database, 10), Quota(database)
+    await quota.take(key, 1)
+    await quota.take(key, 1)
+    assert quota._counting
+    await quota.close()
+    assert not quota._counting
+    assert database.engine.pool.status().endswith("Current Checked out connections: 0")

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "m0006"
-down_revision = "m0005"
+revision = "m0004"
+down_revision = "m0003"
 
 
 def upgrade() -> None:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-revision = "m0003"
+revision = "m0002"
 down_revision = "m0001"
 
 TIME = sa.DateTime(timezone=True)

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-revision = "m0005"
-down_revision = "m0003"
+revision = "m0003"
+down_revision = "m0002"
 
 MONEY = sa.Numeric(20, 12)
 TIME = sa.DateTime(timezone=True)

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-revision = "m0004"
-down_revision = "m0002"
+revision = "m0007"
+down_revision = "m0006"
 
 TIME = sa.DateTime(timezone=True)
 

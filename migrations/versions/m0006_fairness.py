@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "m0002"
-down_revision = "m0009"
+revision = "m0006"
+down_revision = "m0005"
 
 LANES = ("interactive", "standard", "bulk", "quarantine")
 TIME = sa.DateTime(timezone=True)
