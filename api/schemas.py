@@ -103,7 +103,9 @@ def is_amount(text: str) -> bool:
 
 def _is_sound(amount: Decimal) -> bool:
     is_in_range = amount.is_finite() and 0 <= amount <= MAX_BUDGET_USD
-    return is_in_range and int(amount.as_tuple().exponent) >= -MONEY_DECIMALS
+    exponent = amount.as_tuple().exponent
+    # From above, too: 0E+99999999 is 0, and yet more than Postgres reads.
+    return is_in_range and -MONEY_DECIMALS <= int(exponent) <= MAX_BUDGET_USD.adjusted()
 
 
 def check_intent(intent: Intent) -> None:

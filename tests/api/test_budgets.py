@@ -63,6 +63,7 @@ async def test_a_wrong_budget_is_refused_with_its_fault(caller: Caller):
         ({"cap_usd": "NaN"}, 400, "invalid_value"),
         ({"cap_usd": "-1"}, 400, "invalid_value"),
         ({"cap_usd": "1e-40"}, 400, "invalid_value"),
+        ({"cap_usd": "0E+999999999999"}, 400, "invalid_value"),
         ({"cap_usd": "a"}, 400, "invalid_value"),
         ({"period": "year"}, 400, "invalid_value"),
         ({"alert_percents": [0]}, 400, "invalid_value"),
