@@ -8,8 +8,10 @@ import msgspec
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+LOCK = 7264
+"""Advisory: one claims at a time. Its number is its own: with that of `totals` each would hold the other up."""
 # Said before each claim: the next statement sees what earlier claimers took, so no endpoint gets more than its share.
-TURN = text("select pg_advisory_xact_lock(7263)")
+TURN = text("select pg_advisory_xact_lock(:lock)")
 # The endpoints with something pending are found by leaping through the index, one probe each: a dead endpoint's
 # hundred thousand rows cost no more than one. An endpoint that keeps failing gets one try at a time.
 _DUE = """
@@ -29,13 +31,14 @@ with recursive waiting as (
     select d.id from free f cross join lateral (
         select id, next_at from webhook_deliveries
         where webhook_id = f.id and state = 'pending' and next_at <= now()
-        order by next_at limit greatest(f.room, 0)) d
+        order by next_at limit greatest(f.room, 0) {lock}) d
     order by d.next_at limit :most
 )
 """
-IS_DUE = text(_DUE + "select exists (select from due)")  # noqa: S608 -- made of constants of this file
+IS_DUE = text(_DUE.format(lock="") + "select exists (select from due)")  # noqa: S608 -- made of constants of this file
+# SKIP LOCKED: an owner who holds, replays or deletes a hundred thousand events must not hold up all others' claims.
 CLAIM = text(
-    _DUE
+    _DUE.format(lock="for update skip locked")  # noqa: S608 -- made of constants of this file
     + """
 update webhook_deliveries d set token = gen_random_uuid(), next_at = now() + make_interval(secs => :lease_s)
 from due, webhooks h
@@ -163,7 +166,7 @@ async def is_due(connection: AsyncConnection, share: Share) -> bool:
 
 async def claim(connection: AsyncConnection, share: Share) -> list[Due]:
     """Take due deliveries, some of every endpoint that has any. Wants a transaction."""
-    await connection.execute(TURN)
+    await connection.execute(TURN, {"lock": LOCK})
     return [_due(row) for row in await connection.execute(CLAIM, msgspec.structs.asdict(share))]
 
 

@@ -10,7 +10,7 @@ from jobs import ids
 
 DAYS_AHEAD = 14
 MONTHS_AHEAD = 3
-_LOCK = 7262
+LOCK = 7262
 """Advisory: two dispatchers that begin together must not make one partition twice."""
 
 # Tables in use are asked for with little patience: whoever reads or writes them queues up behind who asks. Not said
@@ -59,7 +59,7 @@ async def make_ahead(connection: AsyncConnection, today: dt.date) -> int:
     is left to the default, so that the ones after it are made. Wants a transaction, whose lock time-out becomes short:
     raises the time-out (nothing is made then) when somebody uses the tables for longer.
     """
-    await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     existing = set(
         (
             await connection.execute(text("select relname from pg_class where relkind = 'r' and relispartition"))

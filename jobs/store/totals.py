@@ -23,7 +23,7 @@ SLICE = 20_000
 """Rows folded in one transaction: 0.06 s (3.1 us each over ten million rows, benchmarks/scrape.py, 2026-11)."""
 REMEMBER_H = 24
 """An attempt still open or unknown after so long has no late bill any more; the ledger's own page would show one."""
-_LOCK = 7263
+LOCK = 7263
 """Advisory: one dispatcher folds at a time."""
 
 TRY_LOCK = text("select pg_try_advisory_xact_lock(:lock)")
@@ -119,7 +119,7 @@ async def fold(connection: AsyncConnection, slice_rows: int = SLICE) -> bool:
 
     Does nothing while another process folds.
     """
-    if not (await connection.execute(TRY_LOCK, {"lock": _LOCK})).scalar_one():
+    if not (await connection.execute(TRY_LOCK, {"lock": LOCK})).scalar_one():
         return False
     at = (await connection.execute(MARK)).one()
     now = dt.datetime.fromtimestamp(at.now_s, dt.UTC)
@@ -147,6 +147,6 @@ async def lag_s(connection: AsyncConnection) -> float:
 
 async def rebuild(connection: AsyncConnection) -> None:
     """Forget the sums; the folds that follow read the whole ledger again. Wants a transaction."""
-    await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     for statement in FORGET_ALL:
         await connection.execute(statement)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from jobs.store import deliveries, outbox, webhooks
+from jobs.store import deliveries, outbox, partitions, totals, webhooks
 from jobs.store.deliveries import Due, Try
 from jobs.store.session import Database
 from tests.jobs.store import given
@@ -101,3 +101,18 @@ async def test_a_disabled_endpoints_events_are_held_and_go_out_when_it_is_enable
     again = await claimed(database)
     assert Counter(due.type for due in again) == {"budget.exhausted": 2, "job.succeeded": 1}
     assert {due.webhook_id for due in again} == {webhook_id}
+
+
+async def test_an_owner_who_changes_many_events_keeps_nobody_elses_waiting(database: Database):
+    busy, idle = [await endpoint(database, await given.tenant(database)) for _ in range(2)]
+    await put_out(database, 2)
+    async with database.transaction() as connection:
+        await connection.execute(webhooks.HOLD, {"id": busy})
+        async with asyncio.timeout(5):
+            taken = await claimed(database)
+    assert {due.webhook_id for due in taken} == {idle}
+
+
+def test_each_advisory_lock_has_a_number_of_its_own():
+    numbers = (deliveries.LOCK, partitions.LOCK, totals.LOCK)
+    assert len(set(numbers)) == len(numbers)
