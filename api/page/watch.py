@@ -60,15 +60,21 @@ class Watch:
 
     async def look(self, tenant_id: uuid.UUID) -> str:
         """The inside of the tenant's page, at most FRESH_S old where reading it is cheap. Raises StoreUnavailable."""
-        if tenant_id not in self._boards:
-            if len(self._boards) >= MOST_TENANTS:
-                await self.close()
-            self._boards[tenant_id] = Board(tenant_id, self)
-        page = self._boards[tenant_id].page
+        page = self._board(tenant_id).page
         drawn = await page.get(self.wait_s)
         if drawn is None or page.is_reading:
             raise StoreUnavailable("the record took too long to answer")
         return drawn
+
+    def _board(self, tenant_id: uuid.UUID) -> "Board":
+        """The tenant's board. The one that was looked at longest ago makes room: who still waits for it gets it."""
+        board = self._boards.pop(tenant_id, None)
+        if board is None:
+            if len(self._boards) >= MOST_TENANTS:
+                del self._boards[next(iter(self._boards))]
+            board = Board(tenant_id, self)
+        self._boards[tenant_id] = board
+        return board
 
     async def close(self) -> None:
         """Give up what is being read, and forget it all."""

@@ -81,6 +81,19 @@ async def test_a_postgres_that_hangs_is_away_although_there_are_old_figures(
     assert tile(await watch.look(tenant_id), "done")[0] == "1"
 
 
+async def test_more_tenants_than_are_remembered_see_their_pages(
+    watch: Watch, hanging: Hanging, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("api.page.watch.MOST_TENANTS", 2)
+    tenants = [await given.tenant(database, name=f"tenant {number}") for number in range(4)]
+    hanging.answers.clear()
+    looks = [asyncio.create_task(watch.look(tenant_id)) for tenant_id in tenants]
+    await asyncio.sleep(0.1)
+    hanging.answers.set()
+    pages = await asyncio.gather(*looks, return_exceptions=True)
+    assert [type(page) for page in pages] == [str] * 4
+
+
 async def test_a_question_that_hangs_is_left_to_end_by_itself():
     answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     with pytest.raises(StoreUnavailable):
