@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 from jobs import ids
 from jobs.resolver import NotResolved
 from jobs.settings import Settings, Webhooks
-from jobs.store import outbox
+from jobs.store import outbox, webhooks
 from routing.addresses import Address
 from tests.api.caller import JOB, Caller, job_path
 from tests.jobs.store import given
@@ -73,6 +73,18 @@ async def test_it_is_changed_rotated_and_deleted(caller: Caller):
     assert tuple(row) == (rotated["secret"], hook["secret"])
     await send(caller, "DELETE", f"/{hook['id']}")
     assert (await caller.problem("GET", f"{HOOKS}/{hook['id']}"))[0] == 404
+
+
+async def test_a_long_list_of_events_goes_in_pieces_before_its_endpoint(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(webhooks, "DELETE_AT_ONCE", 2)
+    hook, other = await made(caller), await made(caller)
+    for each in [hook] * 5 + [other]:
+        await send(caller, "POST", f"/{each['id']}/test")
+    await send(caller, "DELETE", f"/{hook['id']}")
+    left = await rows(caller.database, "select w.name, d.type from webhook_deliveries d join webhooks w on true")
+    assert len(left) == 1
 
 
 @pytest.mark.parametrize(
