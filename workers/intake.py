@@ -164,6 +164,8 @@ class Intake:
         """One of the house's few borders: whatever a job does, its neighbours in the bell go on."""
         runner: Runner | None = None
         try:
+            if not self._parts.leases.begin(job.id):
+                return await self._give_back(job)
             async with self._room:
                 plan = self._parts.plan(job)
                 if isinstance(plan, UnknownName):

@@ -37,6 +37,7 @@ class Hold:
         self.task = task
         self.stop: Stop | None = None
         self.is_resting = False
+        self.has_begun = False
 
 
 class Leases:
@@ -58,6 +59,17 @@ class Leases:
     def _drop(self, job_id: uuid.UUID, hold: Hold) -> None:
         if self._holds.get(job_id) is hold:
             del self._holds[job_id]
+
+    def begin(self, job_id: uuid.UUID) -> bool:
+        """The job's task makes its first step; False when somebody has stopped it before.
+
+        A task that is cancelled before that step never runs a line: it could not even give its job back.
+        """
+        hold = self._holds.get(job_id)
+        if hold is None:
+            return True
+        hold.has_begun = True
+        return hold.stop is None
 
     def held(self) -> dict[uuid.UUID, uuid.UUID]:
         """A copy of {job id: token}; safe from any thread (dict.copy is one step under the GIL)."""
@@ -84,7 +96,8 @@ class Leases:
             hold = self._holds.get(job_id)
             if hold is not None and hold.stop is None and not hold.is_resting:
                 hold.stop = reason
-                hold.task.cancel()
+                if hold.has_begun:
+                    hold.task.cancel()
 
     async def ended(self, patience_s: float) -> None:
         """Return when all that is in hand now has come to rest, or after `patience_s`."""

@@ -124,6 +124,7 @@ class Lab:
         assert isinstance(plan, Plan)
         task = asyncio.create_task(Runner(self.parts, job, plan, time.monotonic() + job.time_left_s).run())
         self.parts.leases.take(job, task)
+        self.parts.leases.begin(job.id)
         return task
 
     async def execute(self, statement: str, **names: object) -> None:

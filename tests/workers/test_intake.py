@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from jobs.job import Job
 from jobs.lanes import Lane
 from jobs.store.uuid7 import uuid7
 from tests.faults.harness import until
 from tests.jobs.store import given
 from tests.workers.lab import Lab, answers, refuses
 from workers.intake import Intake
-from workers.leases import Stop
+from workers.leases import Hold, Stop
 
 SURE = answers()
 
@@ -134,6 +135,24 @@ async def test_a_job_without_room_is_beaten_for_and_can_be_cancelled_before_its_
     assert await answering == "2 cancelled"
     assert set((await states(lab)).values()) == {"cancelled"}
     assert len(lab.server.bodies) == 1
+
+
+async def test_a_job_that_is_cancelled_before_its_first_step_fails_no_bell(
+    lab: Lab, intake: Intake, monkeypatch: pytest.MonkeyPatch
+):
+    ids = await waiting(lab, 3)
+    lab.script(a=[SURE] * 2)
+    take = lab.parts.leases.take
+
+    def take_and_cancel(job: Job, task: "asyncio.Task[str]") -> Hold:
+        hold = take(job, task)
+        if job.id == ids[0]:
+            lab.parts.leases.stop([job.id], Stop.CANCELLED)
+        return hold
+
+    monkeypatch.setattr(lab.parts.leases, "take", take_and_cancel)
+    assert await intake.answer(ids) == "2 succeeded, 1 cancelled"
+    assert (await states(lab))[ids[0]] == "cancelled"
 
 
 async def test_a_name_that_is_no_longer_known_fails_its_job_alone(lab: Lab, intake: Intake):

@@ -23,6 +23,7 @@ async def forever() -> str:
 async def hold(leases: Leases, job: Job) -> "asyncio.Task[str]":
     task = asyncio.create_task(forever())
     leases.take(job, task)
+    leases.begin(job.id)
     return task
 
 

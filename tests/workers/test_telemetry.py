@@ -51,6 +51,7 @@ async def carried(lab: Lab, **changes: Any) -> Any:
     intake = Intake(lab.parts, [Lane.STANDARD])
     task = asyncio.create_task(intake._carry_one(job, asyncio.get_running_loop().time() + job.time_left_s))
     lab.parts.leases.take(job, task)
+    lab.parts.leases.begin(job.id)
     return job, await task
 
 
