@@ -49,6 +49,6 @@ def exhausted(ceilings: Sequence[Ceiling]) -> Problem:
     headers = {"retry-after": str(max(1, math.ceil(max(ends))))} if len(ends) == len(ceilings) else {}
     message = (
         "a budget is used up: no call that could carry this fits into what is left before its deadline;"
-        " GET /v1/budgets says which, raise its cap or wait for its period's end"
+        " GET /v1/budgets (`tokenyard budgets list`) says which; raise its cap or wait for its period's end"
     )
     return Problem(Code.BUDGET_EXHAUSTED, message, headers=headers)

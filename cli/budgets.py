@@ -9,7 +9,7 @@ import typer
 from cli.client import errors, visit
 from cli.record import asked
 from cli.up import Var, console, plain_errors
-from cli.wording import show, table, usd
+from cli.wording import counted, show, table, usd
 from jobs import ids
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def check(
             markup=False,
             soft_wrap=True,
         )
-    console.print(f"{len(drifts)} budgets checked against the ledger, {len(adrift)} adrift.")
+    console.print(f"{counted(len(drifts), 'budget')} checked against the ledger, {len(adrift)} adrift.")
     if adrift and not repair:
         raise typer.Exit(1)
 

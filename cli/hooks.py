@@ -1,13 +1,15 @@
 """`tokenyard hooks`: make, list, test and delete webhook endpoints, see what was sent to them, send it again."""
 
+import datetime as dt
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from cli.client import errors, visit
+from cli.costs import read_moment
 from cli.up import Var, console
-from cli.wording import show, table, typed
+from cli.wording import counted, show, table, typed
 
 app = typer.Typer(help="Webhooks: endpoints that are told of ended jobs and batches.", no_args_is_help=True)
 Hook = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Its id, wh_...")]
@@ -46,6 +48,11 @@ def list_hooks(var: Var = None) -> None:
             (hook["id"], hook["name"], hook["url"], ", ".join(hook["events"]), _standing(hook))
             for hook in client.get("/v1/webhooks")["data"]
         ]
+        if not rows:
+            console.print(
+                "No endpoints:", typed(var, "hooks", "create", "URL"), "makes one.", markup=False, soft_wrap=True
+            )
+            return
         show(console, table(("id", "name", "url", "events", ""), rows))
 
 
@@ -79,19 +86,27 @@ def deliveries(
 def replay(
     hook: Hook,
     event: Annotated[str | None, typer.Option(help="One event, evt_...")] = None,
-    since: Annotated[str | None, typer.Option(help="All that did not arrive since: 2026-12-01T00:00:00Z.")] = None,
+    since: Annotated[str | None, typer.Option(help="All that did not arrive since: 24h, 7d, a day or a time.")] = None,
     until: Annotated[str | None, typer.Option(help="And until; default: now.")] = None,
     var: Var = None,
 ) -> None:
     """Send events again, under their old ids.
 
-    Example: tokenyard hooks replay wh_01kxw3d7j4e8tbq5v6n2m9r0ya --since 2026-12-01T00:00:00Z
+    Example: tokenyard hooks replay wh_01kxw3d7j4e8tbq5v6n2m9r0ya --since 24h
     """
-    named = {"event": event, "since": since, "until": until}
+    if (event is None) == (since is None):
+        raise typer.BadParameter("name either --event evt_... or --since 24h", param_hint="--since")
+    now = dt.datetime.now(dt.UTC)
+    named = {
+        "event": event,
+        "since": read_moment(since, now, "--since"),
+        "until": read_moment(until, now, "--until"),
+    }
     wanted = {name: value for name, value in named.items() if value is not None}
     with visit(var) as client:
         done = client.post(f"/v1/webhooks/{hook}/replay", content=msgspec.json.encode(wanted))
-        console.print(f"{done['replayed']} events go out again.", markup=False)
+        goes = "goes" if done["replayed"] == 1 else "go"
+        console.print(f"{counted(done['replayed'], 'event')} {goes} out again.", markup=False)
 
 
 @app.command("rotate")
@@ -115,7 +130,8 @@ def try_out(hook: Hook, var: Var = None) -> None:
     """
     with visit(var) as client:
         sent = client.post(f"/v1/webhooks/{hook}/test")
-        console.print(f"{sent['id']} is on its way;", typed(var, "hooks", "deliveries", hook), markup=False)
+        shown = typed(var, "hooks", "deliveries", hook)
+        console.print(f"{sent['id']} is on its way:", shown, markup=False, soft_wrap=True)
 
 
 @app.command("enable")

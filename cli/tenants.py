@@ -19,7 +19,7 @@ NAME_MOST = 100
 
 
 @app.command("create")
-def create(name: Annotated[str, typer.Argument(help="Its name; only operators see it.")], var: Var = None) -> None:
+def create(name: Annotated[str, typer.Argument(help="Its name; the tenant sees it too.")], var: Var = None) -> None:
     """Make a tenant and print its first key, which may do everything: stdout holds the key alone.
 
     Example: tokenyard tenants create research

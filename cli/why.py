@@ -29,7 +29,8 @@ WAITS = {
     "concurrency": "as many calls as the providers' limits allow were under way",
     "breaker": "the providers were failing, and their breakers were open",
     "key_disabled": "the providers' keys were switched off after refusals (no credit, or a wrong key)",
-    "budget": "the tenant's or the key's budget left no room for a call; `tokenyard budgets list` shows it",
+    "budget": "the tenant's or the key's budget left no room for a call; `tokenyard budgets list` shows it,"
+    " `budgets set` raises it",
     "backoff": "calls had failed, and the next try was put off for a while",
 }
 """Why a job was sent back to wait: the receipt's notes `waited: ...`."""

@@ -13,7 +13,9 @@ def test_an_endpoint_is_made_tried_rotated_and_deleted(lab):
     event = lab.said("hooks", "test", hook).split()[0]
     assert event.startswith("evt_")
     assert "webhook.test" in lab.said("hooks", "deliveries", hook)
-    assert "1 events" in lab.said("hooks", "replay", hook, "--event", event)
+    assert "1 event goes" in lab.said("hooks", "replay", hook, "--event", event)
+    assert "1 event goes" in lab.said("hooks", "replay", hook, "--since", "24h")
+    assert "--event" in lab.run("hooks", "replay", hook).stderr
     rotated = lab.run("hooks", "rotate", hook)
     assert rotated.stdout.startswith("whsec_")
     assert rotated.stdout.strip() != secret
@@ -21,7 +23,7 @@ def test_an_endpoint_is_made_tried_rotated_and_deleted(lab):
     batch = lab.said("submit", "-", "--webhook", hook, stdin="a question\n")
     assert "batch_" in batch
     assert "deleted" in lab.said("hooks", "delete", hook)
-    assert hook not in lab.said("hooks", "list")
+    assert "hooks create" in lab.said("hooks", "list")
 
 
 def test_a_url_that_leads_inside_is_a_sentence(lab):
