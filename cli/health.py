@@ -36,11 +36,15 @@ def health(
     While Postgres is away nobody can tell, and the exit is 0: a restart would mend nothing.
     """
     with plain_errors():
-        settings = load(environ=Yard(var).surroundings(os.environ))
+        yard = Yard(var)
+        settings = load(environ=yard.surroundings(os.environ))
+        here = yard.running()  # its ports may be others than the settings': those were taken
         if what is What.API:
-            says = _answers(url_at(settings.api.host, settings.api.port), "/healthz")
+            url = here.api_url if here is not None else ""
+            says = _answers(url or url_at(settings.api.host, settings.api.port), "/healthz")
         elif what is What.FLOWER:
-            says = _answers(url_at(settings.flower.host, settings.flower.port), "/healthcheck")
+            url = here.flower_url if here is not None else ""
+            says = _answers(url or url_at(settings.flower.host, settings.flower.port), "/healthcheck")
         else:
             says = _works(settings, what, socket.gethostname(), name)
         console.print(says, markup=False, soft_wrap=True)

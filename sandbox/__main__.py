@@ -5,6 +5,7 @@ the models are on rows they never saw. Without a verb it serves until SIGTERM.
 """
 
 import argparse
+import errno
 import os
 import socket
 import sys
@@ -63,7 +64,12 @@ def _names(text: str) -> list[str]:
 
 def _serve(chosen: argparse.Namespace) -> None:
     desks = [Desk(obtain(name, chosen.data, chosen.cache), chosen.name) for name in chosen.models]
-    listener = socket.create_server((chosen.host, chosen.port), backlog=BACKLOG)
+    try:
+        listener = socket.create_server((chosen.host, chosen.port), backlog=BACKLOG)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sys.exit(f"{chosen.host}:{chosen.port} was taken meanwhile: start again, `tokenyard up` looks for free ports")
     terms = Terms(
         name=chosen.name, key=chosen.key, latency_ms=chosen.latency_ms, chunk_ms=chosen.chunk_ms, seed=chosen.seed
     )
