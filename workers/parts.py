@@ -3,6 +3,8 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 from jobs import meters
@@ -14,7 +16,7 @@ from jobs.store import budgets
 from jobs.store.flush import Flush
 from jobs.store.lifecycle import open_attempts, settle
 from jobs.store.rows import Move, Opening
-from jobs.store.session import Database
+from jobs.store.session import Database, StoreUnavailable
 from routing.allowance import Ceiling, wait_for
 from routing.limits import Refusal
 from routing.plan import Plan, UnknownName
@@ -84,6 +86,15 @@ class Parts:
             if wait.exhausted:
                 await budgets.exhaust(connection, wait.exhausted)
         return wait.refusal
+
+    async def look_again(self, job_id: uuid.UUID, bound_usd: Decimal) -> None:
+        """Let a job just sent to wait for a budget go on, if the cap was raised while the job was still in hand here.
+
+        Postgres away: the job waits as it was told to.
+        """
+        with suppress(StoreUnavailable):
+            async with self._record.statement() as connection:
+                await budgets.go_on(connection, job_id, bound_usd)
 
     def is_urgent(self, job: Job) -> bool:
         """Whether its rows are written at once instead of waiting for company."""

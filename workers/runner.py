@@ -16,6 +16,7 @@ from jobs.job import Job, PastAttempt
 from jobs.states import Outcome
 from jobs.store.rows import Closing, Move
 from jobs.store.session import StoreUnavailable
+from routing.allowance import IN_FLIGHT_S
 from routing.eligibility import Step
 from routing.limits import Refusal
 from routing.plan import Plan
@@ -65,6 +66,7 @@ class Runner:
         self._adaptations: tuple[Adaptation, ...] = ()
         self._notes: list[str] = []
         self._refusals: dict[str, Refusal] = {}
+        self._unaffordable: list[Decimal] = []
         self._attempt: Attempt | None = None
         self._ends_at_s = ends_at_s
         self._spent_ms = 0
@@ -113,6 +115,8 @@ class Runner:
                 return self._accept(attempt, note, closing)
             case Defer(delay_s, reason):
                 self._notes.append(f"waited: {reason}")
+                if reason != "budget" or delay_s <= IN_FLIGHT_S:
+                    self._unaffordable.clear()
                 return Rest(Move.defer(self._job.id, self._job.token, delay_s, closing), "deferred")
             case GiveUp(failure):
                 return Rest(Move.fail(self._job.id, self._job.token, failure, closing), "failed")
@@ -127,6 +131,8 @@ class Runner:
         if isinstance(result, Refusal):
             self._parts.telemetry.refused(result)
             self._refusals[step.id] = result
+            if result.reason == "budget" and step.bound_usd is not None:
+                self._unaffordable.append(step.bound_usd)
             return None, Held(self._refusals)
         if isinstance(result.result, Failure) and result.result.kind is FailureKind.RATE_LIMITED:
             self._refusals[step.id] = turned_away(result.result)
@@ -206,6 +212,8 @@ class Runner:
         if not await self._write(told):
             return LOST
         failpoints.hit("committed_before_signal")
+        if rest.word == "deferred" and self._unaffordable:
+            await self._parts.look_again(self._job.id, min(self._unaffordable))
         if rest.word == LOST or (told.state is not None and told.state.is_terminal):
             self._parts.announce(self._job.id)
         return rest.word

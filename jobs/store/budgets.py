@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Row, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from jobs.store.charges import IS_CHARGED_TO
 from jobs.store.rows import Opening
 from jobs.store.uuid7 import uuid7
 
@@ -70,6 +71,18 @@ update budgets b set cap_usd = coalesce(:cap_usd, b.cap_usd),
     must_wake = b.must_wake or coalesce(:cap_usd > was.cap_usd, false)
 from was where b.id = was.id returning b.id, b.must_wake
 """)
+# A job that was just sent to wait, when meanwhile the cap was raised or the budget removed: whoever did that woke those
+# that waited already. `for share` waits for one who is at it now, and sees the cap as it leaves it.
+GO_ON = text(f"""
+with ties as materialized (
+    select b.cap_usd, b.settled_usd from jobs j join budgets b on {IS_CHARGED_TO.format(row="j")}
+    where j.id = :job_id for share of b
+)
+update jobs set run_at = now(), deferred = false
+where id = :job_id and state = 'queued' and deferred and released_at is null
+    and not exists (select from ties where settled_usd + :bound_usd > cap_usd)
+returning id
+""")  # noqa: S608 -- made of constants
 REMOVE = text("delete from budgets where tenant_id = :tenant_id and id = :id returning id")
 COUNT = text(f"""
 select count(*) filter (where v.exhausted_at is null) as open, count(v.exhausted_at) as exhausted
@@ -182,6 +195,12 @@ async def is_written(connection: AsyncConnection, opening: Opening) -> bool:
     """Whether the attempt is there after all: said twice, the second time may come too late to see the first."""
     found: bool = (await connection.execute(WRITTEN, {"id": opening.id, "token": opening.token})).scalar_one()
     return found
+
+
+async def go_on(connection: AsyncConnection, job_id: uuid.UUID, bound_usd: Decimal) -> bool:
+    """Make due a job that waits for a budget, if that has room for such a call by now; True when it has."""
+    found = await connection.execute(GO_ON, {"job_id": job_id, "bound_usd": bound_usd})
+    return found.scalar_one_or_none() is not None
 
 
 async def create(

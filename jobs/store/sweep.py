@@ -61,14 +61,19 @@ with closed as (
 select id from closed
 """)  # noqa: S608 -- made of constants of jobs.store.charges
 
+# Those that are released are few, and found among them: kept in the index of deadlines, each would be written there
+# once more when it is released.
 EXPIRE = text("""
 with late as materialized (
-    select id from jobs where state = 'queued' and deadline_at <= now()
+    select id from jobs where state = 'queued' and released_at is null and deadline_at <= now()
     order by deadline_at limit 1000 for update skip locked
+), stale as materialized (
+    select id from jobs where state = 'queued' and released_at is not null and deadline_at <= now()
+    limit 1000 for update skip locked
 )
 update jobs set state = 'expired', finished_at = clock_timestamp(), released_at = null,
     error = jsonb_build_object('kind', 'deadline_passed', 'message', 'its deadline passed while it waited')
-from late where jobs.id = late.id returning jobs.id
+from (select id from late union all select id from stale) l where jobs.id = l.id returning jobs.id
 """)
 
 FORGET = text("delete from idempotency where created_at < now() - interval '24 hours'")

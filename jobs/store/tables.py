@@ -125,7 +125,7 @@ sa.Index(
     postgresql_where=sa.text("state = 'queued' and released_at is not null"),
 )
 sa.Index("jobs_leased", jobs.c.lease_until, postgresql_where=sa.text("state = 'running'"))
-sa.Index("jobs_deadline", jobs.c.deadline_at, postgresql_where=sa.text("state = 'queued'"))
+sa.Index("jobs_deadline", jobs.c.deadline_at, postgresql_where=sa.text("state = 'queued' and released_at is null"))
 sa.Index("jobs_of_batch", jobs.c.batch_id, jobs.c.batch_seq, postgresql_where=sa.text("batch_id is not null"))
 sa.Index("jobs_of_tenant", jobs.c.tenant_id, jobs.c.id)
 # Ended rows by when: throughput of the last hour and the newest failures, however many ended before.

@@ -22,6 +22,8 @@ def upgrade() -> None:
         " where state = 'queued' and released_at is null and not deferred"
     )
     op.execute("create index jobs_deferred on jobs (run_at, tenant_id) where state = 'queued' and deferred")
+    op.execute("drop index jobs_deadline")
+    op.execute("create index jobs_deadline on jobs (deadline_at) where state = 'queued' and released_at is null")
     turns = op.create_table(
         "lane_turns",
         sa.Column("lane", sa.Text, primary_key=True),
@@ -37,6 +39,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("lane_turns")
+    op.execute("drop index jobs_deadline")
+    op.execute("create index jobs_deadline on jobs (deadline_at) where state = 'queued'")
     op.execute("drop index jobs_deferred")
     op.execute("drop index jobs_waiting")
     op.execute("create index jobs_waiting on jobs (lane, urgent_at) where state = 'queued' and released_at is null")

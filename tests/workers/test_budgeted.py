@@ -6,11 +6,14 @@ import uuid
 from decimal import Decimal
 from typing import Literal
 
+import pytest
 from sqlalchemy import text
 
 from jobs.store import budgets
 from jobs.store.budgets import Budget
+from jobs.store.rows import Opening
 from jobs.store.session import Database
+from routing.limits import Refusal
 from tests.jobs.store.budgeted import sums
 from tests.workers.lab import COST_USD, Lab, answers
 from workers.intake import Intake
@@ -47,6 +50,34 @@ async def test_a_call_that_does_not_fit_waits_till_the_period_ends_and_buys_noth
     assert found.exhausted_at is not None
     assert await lab.attempts(job) == []
     assert lab.server.bodies == []
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+async def test_a_cap_that_is_raised_while_a_job_is_being_sent_to_wait_ends_the_wait_too(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, is_removed: bool
+):
+    """Whoever raises it wakes those that wait; this one still runs, and has read the cap as it was."""
+    budget_id = await budget(lab, NOTHING)
+    refused, tried = lab.parts.refused, []
+
+    async def refused_then_raised(opening: Opening) -> Refusal | None:
+        refusal = await refused(opening)
+        tried.append(opening.deployment)
+        if len(tried) < 2:  # both of the tier are tried before the job waits
+            return refusal
+        async with lab.database.transaction() as connection:
+            if is_removed:
+                assert await budgets.remove(connection, lab.tenant_id, budget_id)
+            else:
+                assert await budgets.change(connection, lab.tenant_id, budget_id, ENOUGH) == []
+        return refusal
+
+    monkeypatch.setattr(lab.parts, "refused", refused_then_raised)
+    job = await lab.claimed()
+    assert await lab.carry(job) == "deferred"
+    row = await lab.row(job)
+    assert (row.state, row.deferred) == ("queued", False)
+    assert row.run_at <= row.now
 
 
 async def test_a_higher_cap_ends_the_wait_at_once(lab: Lab):

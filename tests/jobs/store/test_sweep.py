@@ -158,11 +158,12 @@ async def test_two_sweepers_rescue_each_job_once(database: Database):
 
 async def test_the_late_are_expired_while_they_wait_and_not_while_they_run(database: Database):
     tenant_id = await given.tenant(database)
-    waits, runs = await given.job(database, tenant_id), await given.job(database, tenant_id)
+    waits, released, runs = [await given.job(database, tenant_id) for _ in range(3)]
     await given.claimed(database, runs)
     async with database.statement() as connection:
+        await connection.execute(text("update jobs set released_at = now() where id = :id"), {"id": released})
         await connection.execute(text("update jobs set deadline_at = now()"))
-        assert await sweep.expire(connection) == [waits]
+        assert set(await sweep.expire(connection)) == {waits, released}
         error = (await connection.execute(text("select error from jobs where id = :id"), {"id": waits})).scalar_one()
     assert error["kind"] == "deadline_passed"
 
