@@ -22,6 +22,17 @@ MOST_COUNTED = 16
 """A tenant's jobs counted at a look. One that has more is taken to have plenty, and gives what it has."""
 
 _WAITS = "lane = t.lane and state = 'queued' and released_at is null and not deferred"
+# The first jobs behind a tenant's, in the order of tenants: whose they are, the next tenant's first. Its count comes
+# with the leap to it: each walk to the head of a queue passes the dead entries of all that was released since a vacuum.
+_HEADS = f"""
+    select array_agg(w.tenant_id) from (
+        select tenant_id from jobs where {_WAITS} {{behind}} order by tenant_id limit :most_counted
+    ) w
+"""  # noqa: S608 -- made of constants of this file
+# `offset 0` is a fence: pulled up, the leap would be made once more for each mention of its result.
+_NEXT = f"""
+    select coalesce(({_HEADS.format(behind="and tenant_id > {last}")}), ({_HEADS.format(behind="")})) as heads offset 0
+"""
 # The tenants that wait in a lane, in turn from the one behind the last (a loose index scan: a leap for each tenant),
 # with some of their jobs counted; one row at least for each lane.
 LOOK = text(f"""
@@ -29,28 +40,20 @@ with recursive lanes as materialized (
     select *, extract(epoch from clock_timestamp() - turned_at)::float8 as elapsed_s,
         (select count(*) from jobs where lane = l.lane and state = 'queued' and released_at is not null) as now_deep
     from lane_turns l
-), ring(lane, tenant_id, first, nth) as (
-    select t.lane, f.tenant_id, f.tenant_id, 1
-    from lanes t cross join lateral (
-        select coalesce(
-            (select tenant_id from jobs where {_WAITS} and tenant_id > t.last_tenant order by tenant_id limit 1),
-            (select tenant_id from jobs where {_WAITS} order by tenant_id limit 1)) as tenant_id
-    ) f where t.now_deep * 2 <= greatest(t.stock, :least_stock) and f.tenant_id is not null
+), ring(lane, heads, first, nth) as (
+    select t.lane, f.heads, f.heads[1], 1
+    from lanes t cross join lateral ({_NEXT.format(last="t.last_tenant")}) f
+    where t.now_deep * 2 <= greatest(t.stock, :least_stock) and f.heads is not null
     union all
-    select t.lane, f.tenant_id, t.first, t.nth + 1
-    from ring t cross join lateral (
-        select coalesce(
-            (select tenant_id from jobs where {_WAITS} and tenant_id > t.tenant_id order by tenant_id limit 1),
-            (select tenant_id from jobs where {_WAITS} order by tenant_id limit 1)) as tenant_id
-    ) f where f.tenant_id <> t.first and t.nth < :most_tenants
+    select t.lane, f.heads, t.first, t.nth + 1
+    from ring t cross join lateral ({_NEXT.format(last="t.heads[1]")}) f
+    where f.heads[1] <> t.first and t.nth < :most_tenants
 )
 select l.lane, l.turn, l.stock, l.depth as left_then, l.elapsed_s, l.now_deep as depth,
     (select extract(epoch from min(run_at) - now())::float8 from jobs where state = 'queued' and deferred) as wake_in_s,
-    t.tenant_id, tenants.weight, (l.deficits ->> cast(t.tenant_id as text))::float8 as deficit,
-    (select count(*) from (
-        select from jobs where {_WAITS} and tenant_id = t.tenant_id limit :most_counted
-    ) counted) as waiting
-from lanes l left join ring t on t.lane = l.lane left join tenants on tenants.id = t.tenant_id
+    t.heads[1] as tenant_id, tenants.weight, (l.deficits ->> cast(t.heads[1] as text))::float8 as deficit,
+    cardinality(array_positions(t.heads, t.heads[1])) as waiting
+from lanes l left join ring t on t.lane = l.lane left join tenants on tenants.id = t.heads[1]
 order by l.lane, t.nth
 """)  # noqa: S608 -- made of constants of this file
 

@@ -164,7 +164,7 @@ def test_a_release_reads_as_many_rows_as_it_releases_whatever_waits(module_datab
         found = connection.execute("explain (analyze, format json) " + look, names).fetchone()
         assert found is not None
         (plan,) = found
-        assert scanned(plan[0]["Plan"]) < 20 * 20 + 100
+        assert scanned(plan[0]["Plan"]) <= 21 * 20  # a leap for each tenant, and one that finds the ring closed
 
 
 def scanned(node: dict[str, object]) -> float:
