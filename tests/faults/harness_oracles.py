@@ -133,12 +133,12 @@ class Oracle:
     async def judge(self, accepted: Iterable[uuid.UUID]) -> Findings:
         """All invariants over the jobs of `accepted`; calls and rows of other jobs are left to their own judgement."""
         await self.quiet()
+        calls = self.calls()  # before the ledger: a call's row is older than the call, also where others go on calling
         wanted = set(accepted)
         found = await self.connection.execute("select id, state, answer_attempt from jobs")
         jobs = {row[0]: (row[1], row[2]) for row in await found.fetchall() if row[0] in wanted}
         ledger = [row for row in await self.ledger() if row.job in wanted]
         job_of = {row.id: row.job for row in await self.ledger()}
-        calls = self.calls()
         mine = [call for call in calls if job_of.get(call.attempt) in wanted]
         per_job = Counter(job_of[call.attempt] for call in mine)
         findings = Findings(
