@@ -105,8 +105,12 @@ class BenchYard:
         port = next_free_port(HOST, FIRST_PORT)
         self.caller = {"YARD_URL": f"http://{HOST}:{port}", "YARD_KEY": key}
         self._start("api", processes.api(HOST, port))
-        self._start("dispatcher", processes.dispatcher())
+        self.start_dispatcher()
         stage.wait(self._is_ready, "the API is ready", "api")
+
+    def start_dispatcher(self) -> None:
+        """Start the one dispatcher."""
+        self._start("dispatcher", processes.dispatcher())
 
     def start_worker(self) -> None:
         """Start the worker process and wait until it listens."""

@@ -35,8 +35,8 @@ ROOM = Room(
 CROWD = Crowd(
     waiting=1_000_000,
     tenants=50,
-    alone=Pace(1000.0, 1.4),
-    crowded=Pace(960.0, 1.4),
+    turns_alone=[Pace(1000.0, 1.4), Pace(1.0, 1.4), Pace(1200.0, 1.4)],
+    turns_crowded=[Pace(960.0, 1.4)],
     redis_mb=0.5,
     released=500,
     release_cpu_ms=[7.0, 6.0, 30.0],
@@ -98,7 +98,7 @@ def test_what_is_kept_can_be_read_again(tmp_path):
 
 @pytest.mark.parametrize(
     "worse",
-    [{"release_cpu_ms": [1.0, 10.1, 10.1]}, {"crowded": Pace(940.0, 1.4)}, {"redis_mb": 5.1}],
+    [{"release_cpu_ms": [1.0, 10.1, 10.1]}, {"turns_crowded": [Pace(940.0, 1.4)]}, {"redis_mb": 5.1}],
     ids=["release", "pace", "redis"],
 )
 def test_each_bar_of_the_crowd_can_be_missed(worse):
