@@ -123,10 +123,22 @@ def _check_message(message: object, where: str) -> None:
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens as the provider billed them."""
+    """Tokens as the provider billed them. The two totals hold every kind; the rest say how much of them is special."""
 
     input_tokens: int
+    """All of the prompt: what was read from a cache and what was written to one included."""
     output_tokens: int
+    """All that the model made: reasoning and audio included."""
+    cached_tokens: int = 0
+    """Of the input, read from a prompt cache."""
+    cache_write_tokens: int = 0
+    """Of the input, written to a prompt cache of the provider's usual life (Anthropic: 5 minutes)."""
+    cache_write_1h_tokens: int = 0
+    """Of the input, written to a cache that lives an hour; not among `cache_write_tokens`."""
+    reasoning_tokens: int = 0
+    """Of the output, thoughts."""
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -36,6 +36,10 @@ class FailureKind(StrEnum):
     """The body is not what the dialect says it must be."""
     EMPTY_ANSWER = "empty_answer"
     """A normal finish with nothing in it."""
+    INVALID_ANSWER = "invalid_answer"
+    """The answer does not keep the schema that was asked for, or calls a tool that is not there or in a wrong way."""
+    UNSUPPORTED = "unsupported"
+    """The model or its wire cannot carry a part of the request: nothing was sent."""
     # The job.
     WORKER_DEATHS = "worker_deaths"
     """Workers died again and again while they ran it."""

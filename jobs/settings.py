@@ -48,8 +48,10 @@ class ProviderKey(_Section, frozen=True):
 class Provider(_Section, frozen=True):
     """Whom you pay: address, dialect, keys. It is on when a key is there (or none is needed)."""
 
-    dialect: Literal["openai"]
+    dialect: Literal["openai", "anthropic", "gemini"]
     base_url: str
+    accent: str = ""
+    """How this provider differs from its dialect, by a name of the dialect's list; empty: the dialect's own way."""
     keys: tuple[ProviderKey, ...] = (ProviderKey(),)
     http2: bool = False
     is_sandbox: bool = False

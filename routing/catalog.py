@@ -40,15 +40,60 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights: `maker/name`, with limits that hold wherever they are served. None is unknown."""
+    """Weights: `maker/name`, with limits and abilities that hold wherever they are served. None is unknown."""
 
     id: str
     context_tokens: int | None = None
+    """Prompt and answer together."""
     max_output_tokens: int | None = None
+    max_system_tokens: int | None = None
+    """Most that the system prompt may hold."""
     has_tools: bool | None = None
+    has_parallel_tools: bool | None = None
+    """Several calls in one answer."""
+    has_forced_tools: bool | None = None
+    """Takes `tool_choice` required or a named function."""
+    has_reliable_tools: bool | None = None
+    """Nested schemas and parallel calls come back right."""
+    has_json_mode: bool | None = None
+    """`response_format` json_object, or the wire's equal."""
+    has_json_schema: bool | None = None
+    """Answers that keep a JSON schema by construction (structured outputs)."""
+    has_strict_tools: bool | None = None
+    """Tool arguments that keep their schema by construction (`strict: true`)."""
+    schema_keywords: frozenset[str] | None = None
+    """JSON Schema keywords that strict schemas may hold."""
     has_vision: bool | None = None
+    has_audio: bool | None = None
+    """Takes sound as input."""
+    has_pdf: bool | None = None
+    output_modalities: frozenset[str] | None = None
+    """text, image, audio."""
+    has_reasoning: bool | None = None
+    reasoning_efforts: frozenset[str] | None = None
+    """Words of `reasoning_effort` that it takes: none, minimal, low, medium, high, xhigh."""
+    has_sampling: bool | None = None
+    """Takes temperature, top_p and the like; newer reasoning models refuse them."""
+    has_prefill: bool | None = None
+    """Continues a last message of the assistant."""
     has_logprobs: bool | None = None
+    json_adherence: float | None = None
+    """0..1, like the two below: a measured share or a published score, as its evidence says."""
+    multilingual: float | None = None
+    creativity: float | None = None
     source: str = ""
+    """Where the facts come from, unless `evidence` names another source for one of them."""
+    as_of: dt.date | None = None
+    """The day on which `source` said so."""
+    evidence: Mapping[str, "Evidence"] = {}
+    """By field, where it does not come from `source`."""
+
+
+class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who says so, and when."""
+
+    source: str
+    as_of: dt.date
 
 
 class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +112,15 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def id(self) -> str:
         """`maker/name@provider`."""
         return f"{self.model}@{self.provider}"
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What a request is encoded for: the deployment, the abilities of its model, and the accent of its provider."""
+
+    deployment: Deployment
+    model: Model
+    accent: str = ""
+    """A variant of the provider's dialect by name; empty: the dialect's own."""
 
 
 class Catalog(msgspec.Struct, frozen=True):

@@ -122,6 +122,7 @@ class Step(msgspec.Struct, frozen=True):
     """One deployment that can carry the job. Amounts are for a single call; None is an unknown price."""
 
     deployment: Deployment
+    model: Model
     tier: int
     expected_usd: Decimal | None
     bound_usd: Decimal | None
@@ -130,8 +131,6 @@ class Step(msgspec.Struct, frozen=True):
     """Estimate, see `routing.tokens`."""
     output_tokens_bound: int
     """Most output tokens of all choices together."""
-    context_tokens: int | None = None
-    """The model's window; None when unknown."""
 
     @property
     def id(self) -> str:
@@ -218,10 +217,10 @@ def step_of(option: Option, needs: Needs) -> Step:
         bound_usd = price.of(Usage(needs.input.bound_tokens, longest * needs.choices))
     return Step(
         deployment=option.deployment,
+        model=option.model,
         tier=option.tier,
         expected_usd=expected_usd,
         bound_usd=bound_usd,
         input_tokens=needs.input.tokens,
         output_tokens_bound=longest * needs.choices,
-        context_tokens=option.model.context_tokens,
     )

@@ -57,6 +57,8 @@ REMEDIES: dict[FailureKind, Remedy] = {
     FailureKind.TRUNCATED: Remedy(Course.ELSEWHERE),
     FailureKind.MALFORMED: Remedy(Course.ELSEWHERE),
     FailureKind.EMPTY_ANSWER: Remedy(Course.AGAIN),
+    FailureKind.INVALID_ANSWER: Remedy(Course.AGAIN),
+    FailureKind.UNSUPPORTED: Remedy(Course.ELSEWHERE, bars=True, is_billed=False),
     FailureKind.WORKER_DEATHS: Remedy(Course.END),
     FailureKind.DEADLINE_PASSED: Remedy(Course.END),
     FailureKind.CANCELLED: Remedy(Course.END),
@@ -184,8 +186,8 @@ def _barred(plan: Plan, past: Past) -> Iterable[str]:
 def _too_small(plan: Plan, full: str) -> Iterable[str]:
     """Deployments whose window is not known to be larger than that of `full`; other models, if that is unknown."""
     model = full.partition("@")[0]
-    window = next((step.context_tokens for step in plan.steps if step.id == full), None)
+    window = next((step.model.context_tokens for step in plan.steps if step.id == full), None)
     for step in plan.steps:
-        is_larger = window is None or (step.context_tokens is not None and step.context_tokens > window)
+        is_larger = window is None or (step.model.context_tokens is not None and step.model.context_tokens > window)
         if step.deployment.model == model or not is_larger:
             yield step.id

@@ -15,7 +15,8 @@ from jobs.states import Outcome
 from jobs.store.rows import Closing, Opening
 from jobs.store.uuid7 import uuid7
 from routing.cascade import confidence
-from routing.dialects.base import Asking, StreamDecoder, WireRequest
+from routing.catalog import Target
+from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireRequest
 from routing.dialects.registry import DIALECTS
 from routing.eligibility import Step
 from routing.limits import Refusal
@@ -36,9 +37,12 @@ UNBILLED = frozenset(
         FailureKind.MODEL_NOT_FOUND,
         FailureKind.BAD_REQUEST,
         FailureKind.CONTEXT_TOO_LONG,
+        FailureKind.UNSUPPORTED,
     }
 )
 """Failures by which the provider says that it did no work: they cost 0, and that is known."""
+UNSENT = frozenset({FailureKind.UNREACHABLE, FailureKind.UNSUPPORTED})
+"""Failures of calls whose bytes never left."""
 
 
 REQUEST_SENT_S = 0.05
@@ -104,7 +108,8 @@ class Attempt:
                 called.ended(self._known, result)
         finally:
             await self._leave(entry, result)
-        return Made(result=result, closing=self._known, step=self._step, adaptations=wire.adaptations)
+        adaptations = () if isinstance(wire, Unsupported) else wire.adaptations
+        return Made(result=result, closing=self._known, step=self._step, adaptations=adaptations)
 
     def cut(self) -> Closing | None:
         """The closing of a call that we cut ourselves; None when none was open. It may have been billed."""
@@ -148,10 +153,11 @@ class Attempt:
         failpoints.hit("attempt_opened")
         return None
 
-    def _encode(self) -> WireRequest:
+    def _encode(self) -> WireRequest | Unsupported:
         failpoints.taste(self._job.request.raw)
         asking = Asking(needs_logprobs=self._plan.policy.min_confidence is not None)
-        return self._dialect.encode(self._job.request, self._step.deployment, asking)
+        target = Target(self._step.deployment, self._step.model, self._provider.accent)
+        return self._dialect.encode(self._job.request, target, asking)
 
     def _outgoing(self, wire: WireRequest, entry: Entry, time_left_s: float) -> Outgoing | None:
         """The call with its clocks and its key; None when the deadline has come."""
@@ -169,7 +175,9 @@ class Attempt:
             http2=self._provider.http2,
         )
 
-    async def _send(self, wire: WireRequest, entry: Entry, time_left_s: float) -> Answer | Failure:
+    async def _send(self, wire: WireRequest | Unsupported, entry: Entry, time_left_s: float) -> Answer | Failure:
+        if isinstance(wire, Unsupported):
+            return Failure(FailureKind.UNSUPPORTED, f"{wire.field}: {wire.reason}")
         outgoing = self._outgoing(wire, entry, time_left_s)
         self._began_s = time.monotonic()
         if outgoing is None:
@@ -244,7 +252,7 @@ class Attempt:
         )
 
     def _closing_of_failure(self, failure: Failure) -> Closing:
-        unsent = failure.kind is FailureKind.UNREACHABLE
+        unsent = failure.kind in UNSENT
         cost = Decimal(0) if failure.kind in UNBILLED or (failure.status or 0) >= 400 else None
         return Closing(
             id=self.id,

@@ -7,7 +7,7 @@ import msgspec
 
 from jobs.chat import Adaptation, Answer, ChatRequest
 from jobs.failures import Failure
-from routing.catalog import Deployment
+from routing.catalog import Target
 
 
 class Asking(msgspec.Struct, frozen=True):
@@ -26,6 +26,17 @@ class WireRequest(msgspec.Struct, frozen=True):
     body: bytes
     is_stream: bool = False
     adaptations: tuple[Adaptation, ...] = ()
+
+
+class Unsupported(msgspec.Struct, frozen=True):
+    """The wire or the model cannot carry the request, and leaving the part out would change what was asked.
+
+    Nothing was sent. Another candidate may be able to.
+    """
+
+    field: str
+    """Path in the request: `messages[2].content[0]`."""
+    reason: str
 
 
 class WireReply(msgspec.Struct, frozen=True):
@@ -62,8 +73,8 @@ class Dialect(Protocol):
     def key_headers(self, key: str) -> Mapping[str, str]:
         """Headers that authenticate."""
 
-    def encode(self, request: ChatRequest, deployment: Deployment, asking: Asking) -> WireRequest:
-        """The request for this deployment; what is changed on the way stands in `adaptations`."""
+    def encode(self, request: ChatRequest, target: Target, asking: Asking) -> WireRequest | Unsupported:
+        """The request for this target; what is changed on the way stands in `adaptations`. Never raises."""
 
     def decode(self, reply: WireReply) -> Answer | Failure:
         """A whole reply of any status; never raises for what a provider may send."""

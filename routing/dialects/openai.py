@@ -7,7 +7,7 @@ import msgspec
 
 from jobs.chat import Adaptation, Answer, ChatRequest
 from jobs.failures import Failure, FailureKind
-from routing.catalog import Deployment
+from routing.catalog import Target
 from routing.dialects.base import Asking, StreamDecoder, WireReply, WireRequest
 from routing.dialects.openai_errors import classify, classify_in_band, failure, finish_fault
 from routing.dialects.openai_shape import (
@@ -42,9 +42,9 @@ class OpenAIDialect:
         """Headers that authenticate."""
         return {"authorization": f"Bearer {key}"}
 
-    def encode(self, request: ChatRequest, deployment: Deployment, asking: Asking) -> WireRequest:
+    def encode(self, request: ChatRequest, target: Target, asking: Asking) -> WireRequest:
         """The caller's body with the upstream's model name; only top-level fields are replaced, nothing is dropped."""
-        body: dict[str, Any] = {**request.body, "model": deployment.upstream}
+        body: dict[str, Any] = {**request.body, "model": target.deployment.upstream}
         adaptations: list[Adaptation] = []
         if asking.needs_logprobs and not request.wants_logprobs:
             adaptations.append(_set(body, "logprobs", True, LOGPROBS_ADDED))
