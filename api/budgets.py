@@ -1,7 +1,7 @@
 """/v1/budgets: ceilings on what a tenant or a key may spend; /v1/tenant: what holds for the tenant itself."""
 
 from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from api import show
 from api.auth import Admin
-from api.bodies import read_body, strict_json
+from api.forms import described, read_form
 from api.front import front_of
 from api.paths import not_found, read_id
 from api.problems import Code, Problem
@@ -20,10 +20,7 @@ from jobs.store import accounts, budgets, tenants
 from jobs.store.budgets import ALERT_PERCENTS, Budget, BudgetTaken
 
 router = APIRouter(tags=["budgets"])
-MOST_BYTES = 10_000
-Wanted = TypeVar("Wanted", bound=msgspec.Struct)
 Percents = Annotated[list[Annotated[int, Meta(ge=1, le=100)]], Meta(max_length=10)]
-EXAMPLE = '{"cap_usd": "25.00", "period": "month", "alert_percents": [50, 80, 100]}'
 
 
 class NewBudget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,15 +39,10 @@ class BudgetChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alert_percents: Percents | None = None
 
 
-def _body(kind: type[msgspec.Struct]) -> dict[str, object]:
-    schema = msgspec.json.schema(kind)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-@router.post("/v1/budgets", status_code=201, openapi_extra=_body(NewBudget))
+@router.post("/v1/budgets", status_code=201, openapi_extra=described(NewBudget))
 async def create(request: Request, key: Admin) -> Response:
     """Make a budget. It counts the calls opened from now on; one for each period of a tenant or key."""
-    wanted = await _read(request, NewBudget)
+    wanted = await read_form(request, NewBudget)
     cap_usd, key_id = _amount(wanted.cap_usd), None
     percents = ALERT_PERCENTS if wanted.alert_percents is None else wanted.alert_percents
     if wanted.key_id is not None:
@@ -90,10 +82,10 @@ async def get_budget(request: Request, key: Admin, budget_id: str) -> Response:
     return show.answer(_shown(found))
 
 
-@router.patch("/v1/budgets/{budget_id}", openapi_extra=_body(BudgetChange))
+@router.patch("/v1/budgets/{budget_id}", openapi_extra=described(BudgetChange))
 async def change(request: Request, key: Admin, budget_id: str) -> Response:
     """Set cap or alerts. A higher cap lets waiting jobs go on; a lower one stops new calls, not those that run."""
-    wanted_id, wanted = read_id("budget", budget_id), await _read(request, BudgetChange)
+    wanted_id, wanted = read_id("budget", budget_id), await read_form(request, BudgetChange)
     cap_usd = _amount(wanted.cap_usd) if wanted.cap_usd is not None else None
     front = front_of(request)
     async with front.database.transaction() as connection:
@@ -132,13 +124,6 @@ async def get_tenant(request: Request, key: Admin) -> Response:
             "created_at": show.moment(found.created_at),
         }
     )
-
-
-async def _read(request: Request, kind: type[Wanted]) -> Wanted:
-    try:
-        return msgspec.convert(strict_json(await read_body(request, MOST_BYTES)), kind)
-    except msgspec.ValidationError as error:
-        raise Problem(Code.INVALID_VALUE, f"{error}; send {EXAMPLE}") from error
 
 
 def _amount(text: str) -> Decimal:

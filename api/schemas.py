@@ -98,7 +98,7 @@ def is_amount(text: str) -> bool:
         amount = Decimal(text)
     except InvalidOperation:
         return False
-    return _is_sound(amount)
+    return "_" not in text and _is_sound(amount)  # Python's own spelling of 1000 as 1_000 is nobody else's
 
 
 def _is_sound(amount: Decimal) -> bool:
@@ -169,11 +169,11 @@ def decoded(decoder: "msgspec.json.Decoder[Any]", raw: bytes, known: dict[str, t
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise _explained(str(error), known) from error
+        raise _explained(str(error), known, decoder.type) from error
 
 
-def _explained(text: str, known: dict[str, tuple[str, ...]]) -> Problem:
-    """Turn msgspec's sentence into a problem with a param, and for an unknown field the nearest known one."""
+def _explained(text: str, known: dict[str, tuple[str, ...]], kind: Any) -> Problem:
+    """Turn msgspec's sentence into a problem: the field, and the nearest known name or the words allowed there."""
     if found := _UNKNOWN.match(text):
         path = found["path"] or ""
         names = known.get(path, ())
@@ -185,8 +185,24 @@ def _explained(text: str, known: dict[str, tuple[str, ...]]) -> Problem:
         param = f"{found['path']}.{found['field']}" if found["path"] else found["field"]
         return Problem(Code.MISSING_FIELD, f"{param}: this field is required", param)
     if found := _WRONG.match(text):
-        return Problem(Code.INVALID_VALUE, f"{found['path']}: {found['what']}", found["path"])
+        allowed = _allowed(kind, found["path"]) if "enum" in found["what"] else ""
+        return Problem(Code.INVALID_VALUE, f"{found['path']}: {found['what']}{allowed}", found["path"])
     return Problem(Code.INVALID_VALUE, text)
+
+
+def _allowed(kind: Any, path: str) -> str:
+    """The words that may stand at a path, to be added to a message; empty when the type does not list them."""
+    schema = msgspec.json.schema(kind)
+    named = schema.get("$defs", {})
+    here = [schema]
+    for step in [None, *re.findall(r"\w+|\[", path), None]:
+        open_ = [part for one in here for part in (one, *one.get("anyOf", ()))]
+        here = [named[part["$ref"].rpartition("/")[2]] if "$ref" in part else part for part in open_]
+        if step is not None:
+            inside = [part.get("items") if step == "[" else part.get("properties", {}).get(step) for part in here]
+            here = [part for part in inside if isinstance(part, dict)] or here
+    words = [str(word) for part in here for word in part.get("enum", ()) if word is not None]
+    return f"; one of {', '.join(words)}" if words else ""
 
 
 def _wrong(param: str, what: str) -> Problem:

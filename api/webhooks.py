@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -11,11 +11,10 @@ from msgspec import Meta
 
 from api import show
 from api.auth import Admin
-from api.bodies import read_body, strict_json
+from api.forms import described, read_form
 from api.front import Front, front_of
 from api.paths import not_found, read_id, read_reference
 from api.problems import Code, Problem
-from api.schemas import decoded
 from jobs import ids
 from jobs.events import SUBSCRIBABLE, TEST
 from jobs.ids import InvalidId
@@ -25,7 +24,6 @@ from jobs.store.outbox import Range
 from routing.addresses import UrlRefused, target
 
 router = APIRouter(tags=["webhooks"])
-MOST_BYTES = 20_000
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Url = Annotated[str, Meta(min_length=1, max_length=2_000)]
 Event = Literal[
@@ -35,7 +33,6 @@ Event = Literal[
 Events = Annotated[list[Event], Meta(min_length=1, max_length=len(SUBSCRIBABLE))]
 State = Literal["pending", "delivered", "failed", "held"]
 Moment = Annotated[dt.datetime, Meta(tz=True)]
-Kind = TypeVar("Kind")
 
 
 class NewWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,21 +61,6 @@ class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     states: list[Literal["pending", "delivered", "failed"]] = msgspec.field(
         default_factory=lambda: ["pending", "failed"]
     )
-
-
-def _body(kind: type) -> dict[str, Any]:
-    content = {"application/json": {"schema": msgspec.json.schema(kind)}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-async def _read(request: Request, kind: type[Kind]) -> Kind:
-    raw = await read_body(request, MOST_BYTES)
-    strict_json(raw)
-    fields: tuple[str, ...] = getattr(kind, "__struct_fields__", ())
-    wanted: Kind = decoded(msgspec.json.Decoder(kind), raw, {"": fields})
-    if "\0" in (getattr(wanted, "name", None) or ""):
-        raise Problem(Code.INVALID_VALUE, "name: must not contain the character NUL", "name")
-    return wanted
 
 
 async def _check_url(front: Front, text: str) -> str:
@@ -120,11 +102,11 @@ def _disabled(name: str) -> Problem:
     return Problem(Code.WEBHOOK_DISABLED, message, "webhook")
 
 
-@router.post("/v1/webhooks", status_code=201, openapi_extra=_body(NewWebhook))
+@router.post("/v1/webhooks", status_code=201, openapi_extra=described(NewWebhook))
 async def create(request: Request, key: Admin) -> Response:
     """Make an endpoint. The answer shows the secret that its calls are signed with, this one time."""
     front = front_of(request)
-    wanted = await _read(request, NewWebhook)
+    wanted = await read_form(request, NewWebhook)
     url = await _check_url(front, wanted.url)
     async with front.database.transaction() as connection:
         made = await webhooks.create(connection, key.tenant_id, wanted.name, url, _events(wanted.events))
@@ -153,18 +135,18 @@ async def get(request: Request, key: Admin, webhook_id: str) -> Response:
     return show.answer(_shown(row))
 
 
-@router.patch("/v1/webhooks/{webhook_id}", openapi_extra=_body(Change))
+@router.patch("/v1/webhooks/{webhook_id}", openapi_extra=described(Change))
 async def update(request: Request, key: Admin, webhook_id: str) -> Response:
     """Change an endpoint. Disabled, its events are held; enabled again, it gets them."""
     front = front_of(request)
-    wanted = await _read(request, Change)
+    wanted = await read_form(request, Change)
     change = webhooks.Change(
         name=wanted.name,
         url=await _check_url(front, wanted.url) if wanted.url is not None else None,
         events=_events(wanted.events) if wanted.events is not None else None,
         enabled=wanted.enabled,
     )
-    async with front.database.transaction() as connection:
+    async with front.database.statement() as connection:
         row = await webhooks.update(connection, key.tenant_id, read_id("wh", webhook_id), change)
     if row is None:
         raise not_found("webhook", webhook_id)
@@ -224,12 +206,12 @@ async def deliveries(
     return show.answer(show.listed([show.delivery(row) for row in rows], limit))
 
 
-@router.post("/v1/webhooks/{webhook_id}/replay", openapi_extra=_body(Replay))
+@router.post("/v1/webhooks/{webhook_id}/replay", openapi_extra=described(Replay))
 async def replay(request: Request, key: Admin, webhook_id: str) -> Response:
     """Send again: one event, or those of a time range (by default the ones that did not arrive). Their ids stay."""
     wanted = read_id("wh", webhook_id)
-    what = _what(await _read(request, Replay))
-    async with front_of(request).database.transaction() as connection:
+    what = _what(await read_form(request, Replay))
+    async with front_of(request).database.statement() as connection:
         row = await webhooks.get(connection, key.tenant_id, wanted)
         if row is None:
             raise not_found("webhook", webhook_id)

@@ -186,6 +186,7 @@ class Intake:
 
     async def _fail(self, job: Job, failure: Failure, closing: Closing | None = None) -> str:
         """End a job that can't even begin, or that a defect of ours ended, with the call it had open."""
+        self._parts.leases.rest(job.id)
         await self._parts.moves.add(Move.fail(job.id, job.token, failure, closing), at_once=True)
         self._parts.announce(job.id)
         return "failed"
@@ -193,8 +194,10 @@ class Intake:
     async def _give_back(self, job: Job) -> str:
         """Stopped before its first step: cancelled by its owner, or the worker shuts down."""
         if self._parts.leases.stop_reason(job.id) is Stop.CANCELLED:
+            self._parts.leases.rest(job.id)
             await self._parts.moves.add(Move.cancel(job.id, job.token, None), at_once=True)
             return "cancelled"
+        self._parts.leases.rest(job.id)
         await self._parts.moves.add(Move.defer(job.id, job.token, 0.0, None), at_once=True)
         return "released"
 

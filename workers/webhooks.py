@@ -165,8 +165,11 @@ class Deliverer:
             if not await deliveries.settle(connection, made) or is_delivered:
                 return
             reason = why_disabled(reply, standing.failing_s)
-            if reason is not None and await webhooks.disable(connection, due.webhook_id, reason):
-                log.warning("webhooks: %s is disabled: %s", ids.show("wh", due.webhook_id), reason)
+            if reason is None or not await webhooks.disable(connection, due.webhook_id, reason):
+                return
+        log.warning("webhooks: %s is disabled: %s", ids.show("wh", due.webhook_id), reason)
+        async with self._database.statement() as connection:
+            await webhooks.hold(connection, due.webhook_id)
 
     def _after(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)

@@ -17,7 +17,7 @@ from jobs import ids
 MOST_BATCHES = 200
 FAR = 256
 """So many ended jobs further on, a batch's mark is moved: a look at it need not begin at its first job."""
-FORGET_AT_ONCE = 10_000
+FORGET_AT_ONCE = REPLAY_AT_ONCE = 10_000
 
 # Whoever tells an endpoint holds its row for the while (`for key share`): deleted in this instant it must be gone, or
 # the foreign key would break what is told of.
@@ -85,14 +85,26 @@ select d.id, d.type, d.job_id, d.batch_id, d.created_at, d.delivered_at, w.enabl
 from webhook_deliveries d join webhooks w on w.id = d.webhook_id
 where d.webhook_id = :webhook_id and d.tenant_id = :tenant_id {filters} order by d.id desc limit :limit
 """
-_FILTERS = {"state": "and d.state = :state", "after": "and d.id < :after"}
+# By the state that is shown: what waits for a disabled endpoint is held, whether it was told so yet or not.
+_STATE = "case when d.state = 'pending' and not w.enabled then 'held' else d.state end"
+_FILTERS = {"state": f"and {_STATE} = :state", "after": "and d.id < :after"}
 # One that is on its way right now is left alone: its end is about to be known.
 _REPLAY = """
 update webhook_deliveries set state = 'pending', step = 0, next_at = now(), delivered_at = null
 where webhook_id = :webhook_id and tenant_id = :tenant_id and (token is null or next_at <= now()) {which}
 """
 REPLAY_ONE = text(_REPLAY.format(which="and id = :id"))
-REPLAY_RANGE = text(_REPLAY.format(which="and id >= :since and id < :until and state = any(:states)"))
+# In pieces, each from where the one before ended.
+REPLAY_RANGE = text(
+    _REPLAY.format(
+        which="""and id in (
+    select id from webhook_deliveries
+    where webhook_id = :webhook_id and tenant_id = :tenant_id and id >= :since and id < :until and state = any(:states)
+        and (token is null or next_at <= now())
+    order by id limit :most)
+returning id"""
+    )
+)
 UNPAUSE = text("update webhooks set paused_until = null where id = :webhook_id and paused_until is not null")
 FORGET = text("""
 delete from webhook_deliveries where id in (
@@ -183,13 +195,22 @@ async def page(
 async def replay(
     connection: AsyncConnection, tenant_id: uuid.UUID, webhook_id: uuid.UUID, what: uuid.UUID | Range
 ) -> int:
-    """Send an event, or those of a span of time, again from the schedule's beginning; returns how many. Same ids."""
+    """Send an event, or those of a span of time, again from the schedule's beginning; returns how many. Same ids.
+
+    Wants a connection that commits each statement.
+    """
     names: dict[str, Any] = {"tenant_id": tenant_id, "webhook_id": webhook_id}
     await connection.execute(UNPAUSE, names)
     if isinstance(what, uuid.UUID):
         return (await connection.execute(REPLAY_ONE, names | {"id": what})).rowcount
-    names |= {"since": ids.floor_uuid(what.since), "until": ids.floor_uuid(what.until), "states": list(what.states)}
-    return (await connection.execute(REPLAY_RANGE, names)).rowcount
+    names |= {"until": ids.floor_uuid(what.until), "states": list(what.states), "most": REPLAY_AT_ONCE}
+    since, count = ids.floor_uuid(what.since), 0
+    while True:
+        sent = (await connection.execute(REPLAY_RANGE, names | {"since": since})).scalars().all()
+        count += len(sent)
+        if len(sent) < REPLAY_AT_ONCE:
+            return count
+        since = uuid.UUID(int=max(sent).int + 1)
 
 
 async def forget(connection: AsyncConnection, before: dt.datetime) -> int:

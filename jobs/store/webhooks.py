@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.events import SECRET_PREFIX
@@ -22,7 +22,8 @@ SECRET_BYTES = 32
 OLD_SECRET_HOURS = 24
 """For so long after a rotation the old secret signs, too."""
 MOST_OF_TENANT = 100
-DELETE_AT_ONCE = 10_000
+AT_ONCE = 10_000
+"""Deliveries that one statement deletes, holds or lets go."""
 
 _COLUMNS = """
     id, name, url, events, enabled, created_at, failures, failing_since, paused_until, disabled_at, disabled_reason,
@@ -65,12 +66,16 @@ DISABLE = text("""
 update webhooks set enabled = false, disabled_at = now(), disabled_reason = :reason
 where id = :id and enabled returning tenant_id, name, failing_since
 """)
-# Those in flight settle by themselves: their rows are another transaction's.
-HOLD = text(
-    "update webhook_deliveries set state = 'held' where webhook_id = :id and state = 'pending' and token is null"
-)
+# In pieces, too. Those in flight settle by themselves: their rows are another transaction's. A piece that is never
+# held is not sent either: a claim looks at the endpoint.
+HOLD = text("""
+update webhook_deliveries set state = 'held' where id in (
+    select id from webhook_deliveries where webhook_id = :id and state = 'pending' and token is null limit :most
+    for update skip locked)
+""")
 GO_ON = text("""
-update webhook_deliveries set state = 'pending', next_at = now() where webhook_id = :id and state = 'held'
+update webhook_deliveries set state = 'pending', next_at = now() where id in (
+    select id from webhook_deliveries where webhook_id = :id and state = 'held' limit :most for update skip locked)
 """)
 
 
@@ -118,15 +123,26 @@ async def owned(connection: AsyncConnection, tenant_id: uuid.UUID) -> dict[uuid.
 async def update(
     connection: AsyncConnection, tenant_id: uuid.UUID, webhook_id: uuid.UUID, change: Change
 ) -> Row[Any] | None:
-    """Change an endpoint; None when this tenant has none of this id. Wants a transaction.
+    """Change an endpoint; None when this tenant has none of this id. Wants a connection that commits each statement.
 
-    Disabled, its waiting deliveries are held; enabled, what was held goes out.
+    Disabled, its waiting deliveries are held; enabled, what was held goes out. Who is broken off and asks again goes on
+    from there.
     """
     names = msgspec.structs.asdict(change) | {"tenant_id": tenant_id, "id": webhook_id}
     row = (await connection.execute(UPDATE, names)).one_or_none()
     if row is not None and change.enabled is not None:
-        await connection.execute(GO_ON if change.enabled else HOLD, {"id": webhook_id})
+        await _in_pieces(connection, GO_ON if change.enabled else HOLD, {"id": webhook_id})
     return row
+
+
+async def hold(connection: AsyncConnection, webhook_id: uuid.UUID) -> None:
+    """Hold what waits for a disabled endpoint. Wants a connection that commits each statement."""
+    await _in_pieces(connection, HOLD, {"id": webhook_id})
+
+
+async def _in_pieces(connection: AsyncConnection, statement: TextClause, names: dict[str, Any]) -> None:
+    while (await connection.execute(statement, names | {"most": AT_ONCE})).rowcount == AT_ONCE:
+        pass
 
 
 async def delete(connection: AsyncConnection, tenant_id: uuid.UUID, webhook_id: uuid.UUID) -> bool:
@@ -136,8 +152,7 @@ async def delete(connection: AsyncConnection, tenant_id: uuid.UUID, webhook_id: 
     broken off and asks again goes on from there.
     """
     names = {"tenant_id": tenant_id, "id": webhook_id}
-    while (await connection.execute(EMPTY, names | {"most": DELETE_AT_ONCE})).rowcount == DELETE_AT_ONCE:
-        pass
+    await _in_pieces(connection, EMPTY, names)
     found = await connection.execute(DELETE, names)
     return found.scalar_one_or_none() is not None
 
@@ -153,14 +168,13 @@ async def rotate(
 
 
 async def disable(connection: AsyncConnection, webhook_id: uuid.UUID, reason: str) -> bool:
-    """Disable an endpoint that can't be reached, hold what waits for it, and tell the tenant's others.
+    """Disable an endpoint that can't be reached and tell the tenant's others; `hold` what waits for it after that.
 
     False when it was disabled already. Wants a transaction.
     """
     row = (await connection.execute(DISABLE, {"id": webhook_id, "reason": reason})).one_or_none()
     if row is None:
         return False
-    await connection.execute(HOLD, {"id": webhook_id})
     told = {
         "id": outbox.shown_webhook(webhook_id),
         "name": row.name,

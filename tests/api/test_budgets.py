@@ -67,12 +67,15 @@ async def test_a_wrong_budget_is_refused_with_its_fault(caller: Caller):
         ({"cap_usd": "a"}, 400, "invalid_value"),
         ({"period": "year"}, 400, "invalid_value"),
         ({"alert_percents": [0]}, 400, "invalid_value"),
-        ({"limit": 1}, 400, "invalid_value"),
+        ({"cap_usd": "1_000"}, 400, "invalid_value"),
+        ({"limit": 1}, 400, "unknown_field"),
         ({"key_id": "key_x"}, 400, "invalid_value"),
         ({"key_id": stranger}, 404, "not_found"),
     ):
         found, error = await caller.problem("POST", "/v1/budgets", msgspec.json.encode(BUDGET | fields))
         assert (found, error["code"]) == (status, code), (fields, error)
+        if fields == {"period": "year"}:
+            assert error["message"].endswith("one of day, month, total")
 
 
 async def exhaust(caller: Caller, budget: dict[str, Any]) -> None:

@@ -78,7 +78,7 @@ async def test_it_is_changed_rotated_and_deleted(caller: Caller):
 async def test_a_long_list_of_events_goes_in_pieces_before_its_endpoint(
     caller: Caller, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(webhooks, "DELETE_AT_ONCE", 2)
+    monkeypatch.setattr(webhooks, "AT_ONCE", 2)
     hook, other = await made(caller), await made(caller)
     for each in [hook] * 5 + [other]:
         await send(caller, "POST", f"/{each['id']}/test")

@@ -124,7 +124,7 @@ async def test_after_the_last_try_it_has_failed_and_a_replay_begins_anew_under_t
         await execute(lab.database, "update webhooks set failing_since = now()")
     assert await lab.standing("a") == ("failed", 10, None)
     assert lab.receiver.tried == {"a": 10}
-    async with lab.database.transaction() as connection:
+    async with lab.database.statement() as connection:
         assert await outbox.replay(connection, lab.tenant_id, webhook_id, ids.read("evt", event)) == 1
     del lab.receiver.answers["a"]
     await lab.all_due()

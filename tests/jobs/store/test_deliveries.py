@@ -1,6 +1,7 @@
 """Claims of deliveries: leased, bounded for each endpoint, settled by who holds the token."""
 
 import asyncio
+import datetime as dt
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -10,9 +11,10 @@ import pytest
 
 from jobs.store import deliveries, outbox, partitions, totals, webhooks
 from jobs.store.deliveries import Due, Try
+from jobs.store.outbox import Range
 from jobs.store.session import Database
 from tests.jobs.store import given
-from tests.jobs.store.hooking import SHARE, claimed, endpoint, put_forward, rows
+from tests.jobs.store.hooking import SHARE, claimed, endpoint, execute, put_forward, rows
 
 
 @pytest.fixture
@@ -96,18 +98,51 @@ async def test_a_disabled_endpoints_events_are_held_and_go_out_when_it_is_enable
     assert {due.webhook_id for due in told} == {other}
     (news,) = [due for due in told if due.type == "webhook.disabled"]
     assert news.data["reason"] == "it answered 410 Gone"
-    async with database.transaction() as connection:
+    async with database.statement() as connection:
         await webhooks.update(connection, tenant_id, webhook_id, webhooks.Change(enabled=True))
     again = await claimed(database)
     assert Counter(due.type for due in again) == {"budget.exhausted": 2, "job.succeeded": 1}
     assert {due.webhook_id for due in again} == {webhook_id}
 
 
+async def test_many_events_are_held_let_go_and_replayed_in_pieces(database: Database, monkeypatch):
+    monkeypatch.setattr(webhooks, "AT_ONCE", 2)
+    monkeypatch.setattr(outbox, "REPLAY_AT_ONCE", 2)
+    tenant_id = await given.tenant(database)
+    webhook_id = await endpoint(database, tenant_id)
+    await put_out(database, 5)
+
+    async def states() -> Counter[str]:
+        return Counter(row.state for row in await rows(database, "select state from webhook_deliveries"))
+
+    async with database.statement() as connection:
+        await webhooks.update(connection, tenant_id, webhook_id, webhooks.Change(enabled=False))
+        assert await states() == {"held": 5}
+        await webhooks.update(connection, tenant_id, webhook_id, webhooks.Change(enabled=True))
+        assert await states() == {"pending": 5}
+        await execute(database, "update webhook_deliveries set state = 'failed'")
+        now = dt.datetime.now(dt.UTC)
+        span = Range(now - dt.timedelta(minutes=5), now + dt.timedelta(minutes=5), ("failed", "pending"))
+        assert await outbox.replay(connection, tenant_id, webhook_id, span) == 5
+        assert await states() == {"pending": 5}
+
+
+async def test_what_waits_for_a_disabled_endpoint_is_shown_and_found_as_held(database: Database):
+    tenant_id = await given.tenant(database)
+    webhook_id = await endpoint(database, tenant_id)
+    await put_out(database, 1)
+    async with database.transaction() as connection:
+        await webhooks.disable(connection, webhook_id, "it answered 410 Gone")
+        for state, count in (("held", 1), ("pending", 0)):
+            found = await outbox.page(connection, tenant_id, webhook_id, 10, state=state)
+            assert [row.state for row in found] == ["held"] * count
+
+
 async def test_an_owner_who_changes_many_events_keeps_nobody_elses_waiting(database: Database):
     busy, idle = [await endpoint(database, await given.tenant(database)) for _ in range(2)]
     await put_out(database, 2)
     async with database.transaction() as connection:
-        await connection.execute(webhooks.HOLD, {"id": busy})
+        await webhooks.hold(connection, busy)
         async with asyncio.timeout(5):
             taken = await claimed(database)
     assert {due.webhook_id for due in taken} == {idle}

@@ -231,7 +231,7 @@ async def test_a_replay_sends_again_what_did_not_arrive_or_what_is_asked_for(dat
     now = dt.datetime.now(dt.UTC)
     span = Range(now - dt.timedelta(minutes=5), now + dt.timedelta(minutes=5), ("pending", "failed"))
     for what, expected in ((span, {made[1], made[2]}), (made[0], {made[0]}), (uuid7(), set())):
-        async with database.transaction() as connection:
+        async with database.statement() as connection:
             assert await outbox.replay(connection, tenant_id, webhook_id, what) == len(expected)
             assert await outbox.replay(connection, uuid7(), webhook_id, what) == 0
         assert {due.id for due in await claimed(database)} == expected

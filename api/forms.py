@@ -1,0 +1,31 @@
+"""Small JSON bodies of the routes that manage things: read into a struct, and described on the docs page."""
+
+from typing import Any, TypeVar
+
+import msgspec
+from fastapi import Request
+
+from api.bodies import read_body, strict_json
+from api.problems import Code, Problem
+from api.schemas import decoded
+
+MOST_BYTES = 20_000
+Form = TypeVar("Form", bound=msgspec.Struct)
+
+
+def described(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads such a body."""
+    content = {"application/json": {"schema": msgspec.json.schema(kind)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+async def read_form(request: Request, kind: type[Form]) -> Form:
+    """Read the body. Raises Problem with the field and what it should be."""
+    raw = await read_body(request, MOST_BYTES)
+    strict_json(raw)
+    form: Form = decoded(msgspec.json.Decoder(kind), raw, {"": kind.__struct_fields__})
+    for name in kind.__struct_fields__:
+        value = getattr(form, name)
+        if isinstance(value, str) and "\0" in value:
+            raise Problem(Code.INVALID_VALUE, f"{name}: must not contain the character NUL", name)
+    return form
