@@ -10,7 +10,8 @@ import typer
 
 from cli.client import visit
 from cli.up import Var, console
-from cli.wording import UNKNOWN, counted, show, span, table, usd
+from cli.wording import UNKNOWN, counted, show, table, usd
+from jobs.durations import span
 
 SPAN = re.compile(r"(?P<number>\d{1,5})(?P<unit>[mhdw])")
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}

@@ -14,7 +14,8 @@ from rich.table import Table
 from cli.client import Client, errors, visit
 from cli.results import answer_of
 from cli.up import Var, console
-from cli.wording import age, counted, moment, show, span, state, table, typed, usd
+from cli.wording import age, counted, moment, show, state, table, typed, usd
+from jobs.durations import span
 from jobs.lanes import Lane
 from jobs.states import State
 

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from cli.client import visit
 from cli.up import Var, console
-from cli.wording import counted, show, span, table, typed, usd
+from cli.wording import counted, show, table, typed, usd
+from jobs.durations import span
 
 Shape = dict[str, Any]
 HEADS = ("provider", "now", "keys", "limits used", "calls 1 h", "failed", "p50", "p95", "cost")

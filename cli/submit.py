@@ -14,8 +14,9 @@ from cli.client import Client, errors, visit
 from cli.lines import Format, Lines, Prompt, opened
 from cli.up import Var, console
 from cli.watch import TERMINAL, watch
-from cli.wording import counted, moment, show, span, state, table, typed, usd
+from cli.wording import counted, moment, show, state, table, typed, usd
 from cli.yard import YardError
+from jobs.durations import span
 from jobs.lanes import SUBMITTABLE
 
 LANES = tuple(lane.value for lane in SUBMITTABLE)

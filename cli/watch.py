@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from cli.client import Client, NoAnswer
-from cli.wording import UNKNOWN, span
+from cli.wording import UNKNOWN
+from jobs.durations import span
 
 LOOK_S = 0.5
 RATE_WINDOW_S = 5.0

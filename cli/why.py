@@ -11,7 +11,8 @@ import typer
 from cli.client import Client, visit
 from cli.remedies import meaning, remedy
 from cli.up import Var, console
-from cli.wording import age, counted, moment, span, typed, usd
+from cli.wording import age, counted, moment, typed, usd
+from jobs.durations import span
 from jobs.states import State
 from routing.waybill import MEANING
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.yard import VAR_VARIABLE
+from jobs.durations import span
 
 UNKNOWN = "unknown"
 STYLES = {
@@ -47,24 +48,6 @@ def usd(amount: str | Decimal | None) -> str:
 def moment(text: str) -> dt.datetime:
     """A time of the API's."""
     return dt.datetime.fromisoformat(text)
-
-
-def span(seconds: float) -> str:
-    """A duration in one unit or two.
-
-    >>> span(0.0421), span(3.21), span(75), span(7260), span(200_000)
-    ('42 ms', '3.2 s', '1 min 15 s', '2 h 1 min', '2 d 7 h')
-    """
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for unit_s, unit, below_s, below in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= unit_s:
-            rest = whole % unit_s // below_s
-            return f"{whole // unit_s} {unit}" + (f" {rest} {below}" if rest else "")
-    return f"{whole} s"
 
 
 def age(text: str, now: dt.datetime) -> str:

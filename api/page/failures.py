@@ -7,6 +7,7 @@ from typing import Any
 
 from api.page import words
 from jobs import ids
+from jobs.durations import span
 from routing.waybill import MEANING
 
 _REASONS = {reason.value: meaning for reason, meaning in MEANING.items()}
@@ -22,7 +23,7 @@ def card(row: Any, now: dt.datetime) -> dict[str, Any]:
         "ago": words.ago(row.finished_at, now),
         "iso": row.finished_at.isoformat(),
         "stamp": words.stamp(row.finished_at),
-        "took": words.span((row.finished_at - row.created_at).total_seconds()),
+        "took": span((row.finished_at - row.created_at).total_seconds()),
         "kind": error.get("kind"),
         "message": error.get("message"),
         "facts": [(name, value) for name, value in _facts(row) if value],

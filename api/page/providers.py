@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from api.page import words
+from jobs.durations import span
 from jobs.health import BreakerView, Health, KeyView
 
 TONES = {"closed": "good", "open": "bad", "half_open": "warn", "unknown": "quiet"}
@@ -31,8 +32,8 @@ def _sick(breakers: Iterable[BreakerView], provider: str) -> Iterable[BreakerVie
 
 
 def _breaker(view: BreakerView) -> dict[str, Any]:
-    since = "" if view.tripped_s is None else f"for {words.span(view.tripped_s)}"
-    until = f"next try in {words.span(view.opens_in_s)}" if view.state == "open" else ""
+    since = "" if view.tripped_s is None else f"for {span(view.tripped_s)}"
+    until = f"next try in {span(view.opens_in_s)}" if view.state == "open" else ""
     return {
         "name": view.name,
         "state": view.state.replace("_", " "),
@@ -53,9 +54,9 @@ def _key(view: KeyView, is_known: bool) -> dict[str, Any]:
     """What a key has used, and what keeps it from being used."""
     troubles = []
     if view.closed_s:
-        troubles.append(f"closed for {words.span(view.closed_s)} more: the provider asked to wait")
+        troubles.append(f"closed for {span(view.closed_s)} more: the provider asked to wait")
     if view.disabled_s:
-        troubles.append(f"refused ({view.trouble}): tried again in {words.span(view.disabled_s)}")
+        troubles.append(f"refused ({view.trouble}): tried again in {span(view.disabled_s)}")
     used = [_meter("requests", view.requests_used_share), _meter("tokens", view.tokens_used_share)]
     most = view.limits.concurrency
     if view.in_flight is not None and most is not None:

@@ -11,6 +11,7 @@ from api.page.plots import Chart, Series
 from api.page.snapshot import Snapshot
 from api.page.templates import render
 from jobs import ids
+from jobs.durations import span
 from jobs.lanes import Lane
 from jobs.policy import Policy
 from jobs.states import TERMINAL, State
@@ -174,7 +175,7 @@ def _lanes(seen: Snapshot) -> list[LaneRow]:
                 lane.value,
                 waiting,
                 at_work,
-                words.span(queued.oldest_s) if queued else words.NONE,
+                span(queued.oldest_s) if queued else words.NONE,
                 round(100 * waiting / fullest, 2),
                 round(100 * at_work / fullest, 2),
                 sum(load.mine for load in (queued, running) if load),
@@ -187,10 +188,10 @@ def _worker(one: LiveWorker, now: dt.datetime) -> dict[str, Any]:
     return {
         "id": one.id.hex,
         "name": one.name,
-        "where": f"{one.host}, pid {one.pid}, up {words.span((now - one.started_at).total_seconds())}",
+        "where": f"{one.host}, pid {one.pid}, up {span((now - one.started_at).total_seconds())}",
         "lanes": ", ".join(one.lanes),
         "jobs": f"{one.jobs_in_hand:,}",
-        "lag": words.span(one.loop_lag_s) if one.loop_lag_s else "",
+        "lag": span(one.loop_lag_s) if one.loop_lag_s else "",
         "seen": words.ago(one.seen_at, now),
         "seen_iso": one.seen_at.isoformat(),
         "seen_stamp": words.stamp(one.seen_at),
@@ -211,7 +212,7 @@ def _budget(one: Budget) -> dict[str, Any]:
         "settled_share": f"{settled:.2f}",
         "reserved_share": f"{reserved:.2f}",
         "is_exhausted": one.exhausted_at is not None,
-        "renews": "" if one.ends_in_s is None else f"starts anew in {words.span(one.ends_in_s)}",
+        "renews": "" if one.ends_in_s is None else f"starts anew in {span(one.ends_in_s)}",
         "tone": "failed" if settled >= 100 or one.exhausted_at else "expired" if settled >= 80 else "running",
     }
 

@@ -1,7 +1,8 @@
 """Judges how the providers stand at the fleet's gates: breakers, and keys that were refused."""
 
 from cli.checkup.finding import Finding, fail, ok, skipped, warn
-from cli.wording import counted, span
+from cli.wording import counted
+from jobs.durations import span
 from jobs.health import Health
 
 CHECKS = ("breakers", "provider-keys")

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from cli.checkup.finding import Finding, fail, ok, warn
-from cli.wording import counted, span
+from cli.wording import counted
+from jobs.durations import span
 from jobs.lanes import SUBMITTABLE, TERMS, Lane
 from jobs.store.fleet import LiveWorker
 from jobs.store.vitals import Record, Session

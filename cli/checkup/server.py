@@ -3,7 +3,7 @@
 import datetime as dt
 
 from cli.checkup.finding import Finding, fail, ok, warn
-from cli.wording import span
+from jobs.durations import span
 from jobs.store.vitals import Server
 
 CHECKS = ("postgres", "durability", "migrations", "clock", "connections", "transactions")

@@ -29,7 +29,7 @@ def test_an_open_breaker_says_since_when_and_when_it_is_tried_again():
     deployments = [{"id": "maker/small@acme", "breaker": SICK}]
     (said,) = troubles([a_provider(deployments=deployments)], None)
     assert said.startswith("maker/small@acme: sick for 3 min 20 s (5 of 6 calls failed; opened 3 times); tried again")
-    assert "in 12.0 s. Nothing to type" in said
+    assert "in 12 s. Nothing to type" in said
     (said,) = troubles([a_provider(breaker=SICK | {"state": "half_open", "opens_in_s": 0.0})], None)
     assert "its next call tries it" in said
 
@@ -37,9 +37,7 @@ def test_an_open_breaker_says_since_when_and_when_it_is_tried_again():
 def test_a_refused_key_says_which_and_what_to_type():
     refused = a_key(trouble="bad_key", troubled_for_s=75.0, disabled_s=45.0)
     (said,) = troubles([a_provider(keys=[a_key(index=1), refused])], None)
-    assert said.startswith(
-        "acme, key 0 (ACME_KEY): the provider refuses it, since 1 min 15 s ago; tried again in 45.0 s"
-    )
+    assert said.startswith("acme, key 0 (ACME_KEY): the provider refuses it, since 1 min 15 s ago; tried again in 45 s")
     assert "export a working ACME_KEY and `tokenyard down && tokenyard up`" in said
     (said,) = troubles([a_provider(keys=[refused | {"trouble": "no_credit"}])], None)
     assert "no money left" in said
