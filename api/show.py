@@ -10,6 +10,7 @@ import msgspec
 from fastapi import Response
 
 from jobs import ids
+from jobs.chat import USAGE_KINDS
 from jobs.job import Submission
 from jobs.store.reads import BatchView, Cost
 from jobs.store.submit import Batch
@@ -172,6 +173,7 @@ def ledger_line(row: Any) -> JsonObject:
         "confidence": row.confidence,
         "input_tokens": row.input_tokens,
         "output_tokens": row.output_tokens,
+        **{name: getattr(row, name) for name in USAGE_KINDS},
         "cost_usd": money(row.cost_usd),
         "cost_bound_usd": money(row.cost_bound_usd),
         "cost_basis": row.cost_basis,

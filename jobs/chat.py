@@ -141,6 +141,10 @@ class Usage(msgspec.Struct, frozen=True):
     audio_output_tokens: int = 0
 
 
+USAGE_KINDS = Usage.__struct_fields__[2:]
+"""The names of the kinds, which the ledger's columns have, too; the totals are not among them."""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What came back, normalised: `body` is the chat.completion to hand out, the rest is what decisions need."""
 

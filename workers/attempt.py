@@ -5,6 +5,7 @@ import time
 from decimal import Decimal
 
 import msgspec
+from msgspec.structs import astuple
 
 from jobs import failpoints
 from jobs.chat import Adaptation, Answer, Usage
@@ -55,7 +56,7 @@ MOST_TOKENS = 2**31 - 1
 
 def believable(usage: Usage | None) -> Usage | None:
     """Usage that can be true; nonsense counts as not reported, so its cost is unknown."""
-    if usage is None or max(usage.input_tokens, usage.output_tokens) > MOST_TOKENS:
+    if usage is None or max(astuple(usage)) > MOST_TOKENS:
         return None
     return usage
 
@@ -242,8 +243,7 @@ class Attempt:
             failure=FailureKind.EMPTY_ANSWER if result.is_empty else None,
             finish_reason=result.finish_reason,
             confidence=confidence(result),
-            input_tokens=usage.input_tokens if usage else None,
-            output_tokens=usage.output_tokens if usage else None,
+            usage=usage,
             cost_usd=cost,
             cost_basis=self._basis(cost),
             first_token_ms=self._first_token_ms(),

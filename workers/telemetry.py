@@ -171,10 +171,10 @@ def _tell(span: traces.Traced, called: Called, asked: str) -> None:
     if closing is None:
         return
     about: dict[str, str | int | float | bool | list[str]] = {}
-    if closing.input_tokens is not None and closing.output_tokens is not None:
+    if closing.usage is not None:
         about |= {
-            "gen_ai.usage.input_tokens": closing.input_tokens,
-            "gen_ai.usage.output_tokens": closing.output_tokens,
+            "gen_ai.usage.input_tokens": closing.usage.input_tokens,
+            "gen_ai.usage.output_tokens": closing.usage.output_tokens,
         }
     if isinstance(called.result, Answer):
         about["gen_ai.response.finish_reasons"] = [called.result.finish_reason]

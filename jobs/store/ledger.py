@@ -11,6 +11,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs import ids
+from jobs.chat import USAGE_KINDS
 
 GROUPS: dict[str, str] = {
     "model": "a.model",
@@ -36,7 +37,8 @@ _FILTERS = {
 _PAGE = """
 select a.id, a.job_id, a.deployment, a.model, a.provider, a.task, a.tier, a.sandbox, a.opened_at, a.closed_at,
     a.outcome, a.failure, a.status, a.finish_reason, a.confidence, a.key_id, a.input_tokens, a.output_tokens,
-    a.cost_usd, a.cost_bound_usd, a.cost_basis, a.price_version, a.first_token_ms, a.total_ms
+    a.cost_usd, a.cost_bound_usd, a.cost_basis, a.price_version, a.first_token_ms, a.total_ms,
+    {kinds}
 from attempts a where a.tenant_id = :tenant_id {filters} order by a.id desc limit :limit
 """
 # A call that never left costs nothing; every other one without an amount is counted as unknown, not as 0.
@@ -104,7 +106,7 @@ class Lately(msgspec.Struct, frozen=True):
 async def page(connection: AsyncConnection, tenant_id: uuid.UUID, where: Filter, limit: int) -> Sequence[Row[Any]]:
     """Up to `limit` attempts, newest first."""
     filters, values = _narrow(where)
-    statement = text(_PAGE.format(filters=filters))
+    statement = text(_PAGE.format(filters=filters, kinds=", ".join(f"a.{name}" for name in USAGE_KINDS)))
     return (await connection.execute(statement, values | {"tenant_id": tenant_id, "limit": limit})).all()
 
 

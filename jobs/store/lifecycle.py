@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from jobs.chat import ChatRequest
+from jobs.chat import USAGE_KINDS, ChatRequest
 from jobs.failures import Failure, FailureKind
 from jobs.job import Job, PastAttempt
 from jobs.lanes import TERMS, Lane
@@ -86,13 +86,18 @@ select id, false as is_budgeted from opened union all select id, true from f whe
 # Whoever comes to an end, or back from a call that was made to its end, has survived: it is cleared, and quarantine
 # sends it home. A job that was only turned away at the gate, or given back, has proved nothing.
 _SURVIVED = "(f.state <> 'queued' or coalesce(f.outcome in ('failed', 'rejected'), false))"
+# A kind that is not said of usage that is known is 0: providers leave out what there was none of.
+_KINDS_SAID = ", ".join(f"{name} integer" for name in USAGE_KINDS)
+_KINDS_SET = ", ".join(
+    f"{name} = case when f.input_tokens is not null then coalesce(f.{name}, 0) end" for name in USAGE_KINDS
+)
 SETTLE = text(f"""
 with f as materialized (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as f(
         job_id uuid, token uuid, state text, delay_s float8, error jsonb, receipt jsonb, adaptations jsonb,
         intent_kept boolean, answer_attempt uuid, attempt_id uuid, outcome text, failure text, status smallint,
         finish_reason text, confidence float8, input_tokens integer, output_tokens integer, cost_usd numeric,
-        cost_basis text, first_token_ms integer, total_ms integer, body text)
+        cost_basis text, first_token_ms integer, total_ms integer, {_KINDS_SAID}, body text)
 ), won as (
     update jobs j set
         state = case when f.state = 'queued' and j.cancel_requested_at is not null then 'cancelled' else f.state end,
@@ -120,7 +125,8 @@ with f as materialized (
             then 'orphaned' else f.outcome end,
         closed_at = clock_timestamp(), failure = f.failure, status = f.status, finish_reason = f.finish_reason,
         confidence = f.confidence, input_tokens = f.input_tokens, output_tokens = f.output_tokens,
-        cost_usd = f.cost_usd, cost_basis = f.cost_basis, first_token_ms = f.first_token_ms, total_ms = f.total_ms
+        cost_usd = f.cost_usd, cost_basis = f.cost_basis, first_token_ms = f.first_token_ms, total_ms = f.total_ms,
+        {_KINDS_SET}
     from f left join was on was.id = f.attempt_id
     where a.id = f.attempt_id and a.id between :first and :last and (a.outcome is null or a.outcome = 'unknown')
     returning {SETTLED}

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from jobs.chat import USAGE_KINDS
 from jobs.lanes import Lane
 from jobs.store.session import Database
 
@@ -33,6 +34,7 @@ _COST_COLUMNS = """
     coalesce(bool_or(a.sandbox), false) as sandbox
 """
 _COSTS = f"left join lateral (select {_COST_COLUMNS} from attempts a where a.job_id = j.id) c on true"  # noqa: S608
+_KINDS = ", ".join(f"'{name}', a.{name}" for name in USAGE_KINDS)
 
 # The subselects prune partitions at run time: both keys are known when they run.
 JOB = text(f"""
@@ -42,7 +44,7 @@ select {_JOB_COLUMNS}, j.receipt,
         'outcome', a.outcome, 'failure', a.failure, 'status', a.status, 'finish_reason', a.finish_reason,
         'confidence', a.confidence, 'input_tokens', a.input_tokens, 'output_tokens', a.output_tokens,
         'cost_usd', a.cost_usd::text, 'cost_bound_usd', a.cost_bound_usd::text, 'cost_basis', a.cost_basis,
-        'price_version', a.price_version, 'first_token_ms', a.first_token_ms, 'total_ms', a.total_ms,
+        'price_version', a.price_version, 'first_token_ms', a.first_token_ms, 'total_ms', a.total_ms, {_KINDS},
         'sandbox', a.sandbox, 'opened_at', a.opened_at, 'closed_at', a.closed_at) order by a.id)
      from attempts a where a.job_id = j.id) as attempts
 from jobs j where j.id = :id and j.tenant_id = :tenant_id

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from jobs.chat import Adaptation
+from jobs.chat import USAGE_KINDS, Adaptation, Usage
 from jobs.failures import Failure, FailureKind
 from jobs.receipt import Receipt
 from jobs.states import Outcome, State
@@ -42,8 +42,8 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     finish_reason: str | None = None
     confidence: float | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    usage: Usage | None = None
+    """None: the provider reported none, or nonsense."""
     cost_usd: Decimal | None = None
     """None is unknown (no usage, no price), never 0."""
     cost_basis: str = "none"
@@ -136,12 +136,21 @@ def _move_row(move: Move) -> dict[str, Any]:
             "status": closing.status,
             "finish_reason": closing.finish_reason,
             "confidence": closing.confidence,
-            "input_tokens": closing.input_tokens,
-            "output_tokens": closing.output_tokens,
             "cost_usd": closing.cost_usd,
             "cost_basis": closing.cost_basis,
             "first_token_ms": closing.first_token_ms,
             "total_ms": closing.total_ms,
             "body": base64.b64encode(closing.answer).decode() if closing.answer is not None else None,
         }
+        if closing.usage is not None:
+            row |= _usage_row(closing.usage)
+    return row
+
+
+def _usage_row(usage: Usage) -> dict[str, int]:
+    """The totals, and those kinds that there are any of: most calls have none, and the statement knows that."""
+    row = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    for name in USAGE_KINDS:
+        if tokens := getattr(usage, name):
+            row[name] = tokens
     return row

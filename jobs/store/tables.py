@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
+from jobs.chat import USAGE_KINDS
+
 metadata = sa.MetaData()
 _MONEY = sa.Numeric(20, 12)
 _TIME = sa.DateTime(timezone=True)
@@ -182,6 +184,7 @@ attempts = sa.Table(
     sa.Column("price_version", sa.Text),
     sa.Column("first_token_ms", sa.Integer),
     sa.Column("total_ms", sa.Integer),
+    *(sa.Column(name, sa.Integer) for name in USAGE_KINDS),
     sa.CheckConstraint(
         "outcome in ('accepted', 'rejected', 'failed', 'cancelled', 'orphaned', 'unknown', 'not_sent')",
         name="attempts_outcome_known",

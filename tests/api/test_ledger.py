@@ -1,6 +1,7 @@
 """The ledger and its sums over HTTP, to the last digit and for one tenant only."""
 
 from jobs import ids
+from jobs.chat import USAGE_KINDS, Usage
 from jobs.states import Outcome
 from jobs.store.rows import Move
 from tests.api.caller import Caller
@@ -23,6 +24,17 @@ async def test_the_ledger_has_a_line_for_every_call_newest_first(caller: Caller)
         ("until=2026-01-01T00:00:00Z", 0),
     ):
         assert len((await caller.get(f"/v1/ledger?{query}"))["data"]) == count, query
+
+
+async def test_a_line_says_what_its_tokens_were_and_nothing_of_what_nobody_reported(caller: Caller):
+    kinds = Usage(100, 50, 10, 11, 12, 13, 14, 15)
+    for usage in (kinds, Usage(41, 9), None):
+        job_id = await caller.submit()
+        await given.succeeded(caller.database, job_id, usage=usage)
+        (line,) = (await caller.get(f"/v1/ledger?job={ids.show('job', job_id)}"))["data"]
+        (attempt,) = (await caller.get(f"/v1/jobs/{ids.show('job', job_id)}"))["attempts"]
+        for name in ("input_tokens", "output_tokens", *USAGE_KINDS):
+            assert line[name] == attempt[name] == (None if usage is None else getattr(usage, name)), name
 
 
 async def test_usage_sums_rows_and_counts_unknown_costs_apart(caller: Caller):

@@ -55,7 +55,7 @@ async def test_an_answer_without_usage_has_an_unknown_cost_and_not_zero(lab: Lab
     lab.script(a=[sends(reply(200, {"id": "x", "object": "chat.completion", "choices": [choice]}))])
     made = await (await attempt(lab)).call(60)
     assert isinstance(made, Made)
-    assert (made.closing.cost_usd, made.closing.cost_basis, made.closing.input_tokens) == (None, "estimate", None)
+    assert (made.closing.cost_usd, made.closing.cost_basis, made.closing.usage) == (None, "estimate", None)
 
 
 @pytest.mark.parametrize(

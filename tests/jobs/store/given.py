@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from jobs.chat import Usage
 from jobs.job import Submission
 from jobs.lanes import Lane
 from jobs.states import Outcome
@@ -108,8 +109,7 @@ def closing(attempt_id: uuid.UUID, **changes: Any) -> Closing:
     answered = Closing(
         id=attempt_id,
         outcome=Outcome.ACCEPTED,
-        input_tokens=41,
-        output_tokens=9,
+        usage=Usage(41, 9),
         cost_usd=Decimal("0.000123400000"),
         cost_basis="usage",
         first_token_ms=210,
