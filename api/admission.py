@@ -15,6 +15,7 @@ from jobs.lanes import TERMS, Lane, urgent_at
 from jobs.policy import Intent, Policy
 from jobs.store.accounts import Key
 from routing.allowance import Ceiling, has_room
+from routing.eligibility import dear_parts
 from routing.plan import UnknownName, Yard, feasible, plan, policy_for
 
 MOST_REMEMBERED = 1024
@@ -54,7 +55,7 @@ class Admission:
             tenant_id=key.tenant_id,
             key_id=key.id,
             lane=lane,
-            policy=self._judge(wish, envelope.policy or defaults.policy).name,
+            policy=self._judge(wish, envelope.policy or defaults.policy, now.date()).name,
             request_raw=wish.request.raw,
             model=wish.request.model,
             deadline_at=deadline,
@@ -77,16 +78,25 @@ class Admission:
         time_left_s = (submission.deadline_at - ids.moment_of(submission.id)).total_seconds()
         return has_room(ceilings, [step.bound_usd for step in steps], time_left_s)
 
-    def _judge(self, wish: Wish, policy_name: str | None) -> Policy:
+    def _yard_on(self, day: dt.date) -> Yard:
+        """The yard with that day's prices. What was found feasible at yesterday's is asked anew."""
+        yard = self._yard.on(day)
+        if yard is not self._yard:
+            self._yard = yard
+            self._passed.clear()
+        return yard
+
+    def _judge(self, wish: Wish, policy_name: str | None, day: dt.date) -> Policy:
         intent = wish.envelope.intent or NO_INTENT
         policy = policy_for(wish.request.model, policy_name, self._policies, self._yard.catalog)
         if isinstance(policy, UnknownName):
             raise Problem(Code.UNKNOWN_MODEL, policy.message, policy.param)
         likes, size = _likes(wish, policy, intent)
+        yard = self._yard_on(day)
         passed = self._passed.get(likes)
         if passed is not None and size[0] <= passed[0] and size[1] <= passed[1]:
             return policy
-        refusal = feasible(plan(uuid.UUID(int=0), wish.request, policy, intent, self._yard))
+        refusal = feasible(plan(uuid.UUID(int=0), wish.request, policy, intent, yard))
         if refusal is not None:
             raise Problem(Code.INTENT_INFEASIBLE, refusal.message, "intent")
         if len(self._passed) >= MOST_REMEMBERED:
@@ -105,6 +115,6 @@ def _likes(wish: Wish, policy: Policy, intent: Intent) -> tuple[tuple[object, ..
     messages = wish.request.messages
     has_parts = any(not isinstance(message.get("content"), str) for message in messages)
     has_calls = any(len(message) > 2 for message in messages)
-    key = (policy.name, rest, intent, has_parts, has_calls)
+    key = (policy.name, rest, intent, has_parts, has_calls, dear_parts(wish.request.raw))
     size = (len(wish.request.raw), len(messages))
     return key, size if not (has_parts or has_calls) else (-1, -1)

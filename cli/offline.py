@@ -31,7 +31,7 @@ PRICES = {
         'source = "as Qwen-2.5-72B: OpenRouter, listing of May 2026"'
     ),
     LARGE: (
-        'input = "2.50", output = "10.00", valid_from = "2026-11-22", '
+        'input = "2.50", output = "10.00", valid_from = "2026-05-01", '
         'source = "as gpt-4o: OpenAI, pricing page of 2026-11-22"'
     ),
 }

@@ -3,40 +3,15 @@
 import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping
-from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import pairwise
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from jobs.chat import Usage
+from routing.prices import Price
 
-MILLION = Decimal(1_000_000)
-AMOUNT = Decimal("0.000000000001")
-"""Amounts are kept to 12 decimals: NUMERIC(20,12)."""
-
-
-class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """USD per million tokens, valid from a date, with its source."""
-
-    input: Decimal
-    output: Decimal
-    valid_from: dt.date
-    source: str
-
-    def __post_init__(self) -> None:
-        """Refuse a price below 0. Raises ValueError."""
-        if self.input < 0 or self.output < 0:
-            raise ValueError("a price can't be below 0")
-
-    def of(self, usage: Usage) -> Decimal:
-        """What that many tokens cost, in USD to 12 decimals."""
-        amount = (self.input * usage.input_tokens + self.output * usage.output_tokens) / MILLION
-        return amount.quantize(AMOUNT, rounding=ROUND_HALF_EVEN)
-
-    @property
-    def version(self) -> str:
-        """What the ledger keeps beside each amount: the day the price became valid."""
-        return self.valid_from.isoformat()
+__all__ = ["Catalog", "Deployment", "Evidence", "Model", "Price", "Target"]
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +20,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     context_tokens: int | None = None
     """Prompt and answer together."""
+    max_input_tokens: int | None = None
+    """Most that the prompt may hold, where that is less than the window."""
     max_output_tokens: int | None = None
     max_system_tokens: int | None = None
     """Most that the system prompt may hold."""
@@ -89,6 +66,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By field, where it does not come from `source`."""
 
 
+ABILITIES = tuple(name for name in Model.__struct_fields__ if name.startswith("has_"))
+WINDOWS = ("context_tokens", "max_input_tokens", "max_output_tokens")
+
+
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who says so, and when."""
 
@@ -97,21 +78,57 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model at a provider, `maker/name@provider`: the upstream's name for it, its price, its quirks."""
+    """A model at a provider, `maker/name@provider`: the upstream's name for it, its prices, its quirks."""
 
     model: str
     provider: str
     upstream: str
     price: Price | None = None
-    """None: unknown. Its calls are booked with an unknown cost, never with 0."""
+    """The newest. None: unknown. Its calls are booked with an unknown cost, never with 0."""
     region: str | None = None
     zero_retention: bool | None = None
     is_sandbox: bool = False
+    earlier_prices: tuple[Price, ...] = ()
+    """Those that `price` came after, the newest first."""
+    context_tokens: int | None = None
+    """The window here, where it is known; else the model's. So with the next two."""
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    lacks: frozenset[str] = frozenset()
+    """Abilities of the model that it does not have here, as names of Model's fields: `has_tools`."""
+    has_batch: bool | None = None
+    """The provider has a batch API of its own for it."""
+    has_caching: bool | None = None
+    """Prompts are cached, and what is read from the cache costs less."""
+    data_policy: str | None = None
+    """In a sentence: how long prompts are kept, and whether anybody learns from them."""
+    retires_on: dt.date | None = None
+    """The day on which the provider takes it away."""
+    source: str = ""
+    """Who says so, unless `evidence` names another one for a field; a price has its own."""
+    as_of: dt.date | None = None
+    evidence: Mapping[str, Evidence] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse what no model has, and prices out of order. Raises ValueError."""
+        unknown = sorted(name for name in self.lacks if name not in ABILITIES)
+        if unknown:
+            raise ValueError(f"lacks: {', '.join(unknown)} is no ability of a model; they are {', '.join(ABILITIES)}")
+        days = [price.valid_from for price in (*((self.price,) if self.price else ()), *self.earlier_prices)]
+        if any(later <= earlier for later, earlier in pairwise(days)):
+            raise ValueError("earlier_prices: the newest comes first, each from a day before the one that follows it")
 
     @property
     def id(self) -> str:
         """`maker/name@provider`."""
         return f"{self.model}@{self.provider}"
+
+    def price_on(self, day: dt.date | None) -> Price | None:
+        """The price that is valid on a day; None where nobody knows it. Of no day in particular: the newest."""
+        price = self.price
+        if price is None or day is None or price.valid_from <= day:
+            return price
+        return next((earlier for earlier in self.earlier_prices if earlier.valid_from <= day), None)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -128,6 +145,8 @@ class Catalog(msgspec.Struct, frozen=True):
 
     models: Mapping[str, Model]
     deployments: Mapping[str, Deployment]
+    served: Mapping[str, tuple[Deployment, ...]]
+    """The deployments of each model."""
     version: str
 
     @classmethod
@@ -140,14 +159,24 @@ class Catalog(msgspec.Struct, frozen=True):
                 raise ValueError(
                     f"deployment {deployment.id}: there is no model {deployment.model!r}; add it under [[models]]"
                 )
+        of_model = {name: tuple(d for d in served.values() if d.model == name) for name in by_id}
         facts = msgspec.json.encode([sorted_parts(by_id), sorted_parts(served)])
-        return cls(by_id, served, hashlib.sha256(facts).hexdigest()[:12])
+        return cls(by_id, served, of_model, hashlib.sha256(facts).hexdigest()[:12])
 
     def candidates(self, name: str) -> tuple[Deployment, ...]:
         """Deployments that a tier entry or `request.model` means: one deployment, or all of a model."""
         if name in self.deployments:
             return (self.deployments[name],)
-        return tuple(d for d in self.deployments.values() if d.model == name)
+        return self.served.get(name, ())
+
+    def model_at(self, deployment: Deployment) -> Model:
+        """The model as this deployment serves it: with its window, and without what it lacks there."""
+        model = self.models[deployment.model]
+        here: dict[str, Any] = dict.fromkeys(deployment.lacks, False)
+        for name in WINDOWS:
+            if (tokens := getattr(deployment, name)) is not None:
+                here[name] = tokens
+        return replace(model, **here) if here else model
 
 
 def sorted_parts(parts: Mapping[str, Any]) -> list[Any]:

@@ -1,5 +1,6 @@
 """Who can carry a job, at what cost, and who cannot: one reason per deployment, from one table of checks."""
 
+import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
@@ -9,6 +10,7 @@ import msgspec
 from jobs.chat import ChatRequest, Usage
 from jobs.policy import Intent, Policy
 from routing.catalog import Catalog, Deployment, Model
+from routing.prices import Price
 from routing.tokens import InputEstimate, estimate
 
 AUTO = "auto"
@@ -67,11 +69,14 @@ class Option(msgspec.Struct, frozen=True):
     id: str
     deployment: Deployment
     model: Model
+    """As it is served there."""
     tier: int
     rank: int
     """Place of the policy's entry inside the tier; the deployments behind one entry share it."""
     fault: Reason | None = None
     """Keeps it out of every job of this policy."""
+    price: Price | None = None
+    """The deployment's on the yard's day."""
 
 
 class Lineup(msgspec.Struct, frozen=True):
@@ -82,8 +87,11 @@ class Lineup(msgspec.Struct, frozen=True):
     """Names in the policy that the catalogue does not serve."""
 
 
-def lineup(policy: Policy, catalog: Catalog, enabled: frozenset[str]) -> Lineup:
-    """Everything about a policy that does not depend on a job. `enabled` names the providers that are on."""
+def lineup(policy: Policy, catalog: Catalog, enabled: frozenset[str], day: dt.date | None = None) -> Lineup:
+    """Everything about a policy that does not depend on a job. `enabled` names the providers that are on.
+
+    Prices are those of `day`; without one, the newest.
+    """
     found: dict[str, Option] = {}
     missing: list[str] = []
     for tier, names in enumerate(policy.tiers):
@@ -93,8 +101,18 @@ def lineup(policy: Policy, catalog: Catalog, enabled: frozenset[str]) -> Lineup:
                 missing.append(name)
             for deployment in served:
                 fault = None if deployment.provider in enabled else Reason.PROVIDER_OFF
-                option = Option(deployment.id, deployment, catalog.models[deployment.model], tier, rank, fault)
-                found.setdefault(option.id, option)
+                found.setdefault(
+                    deployment.id,
+                    Option(
+                        id=deployment.id,
+                        deployment=deployment,
+                        model=catalog.model_at(deployment),
+                        tier=tier,
+                        rank=rank,
+                        fault=fault,
+                        price=deployment.price_on(day),
+                    ),
+                )
     options = tuple(found.values())
     if policy.name == AUTO and any(option.fault is None and not option.deployment.is_sandbox for option in options):
         options = tuple(map(_without_sandbox, options))
@@ -115,6 +133,10 @@ class Needs(msgspec.Struct, frozen=True):
     """The caller's cap for one answer."""
     choices: int
     has_tools: bool
+    has_cache_marks: bool
+    """The request may mark parts of the prompt to be cached; some caches cost extra."""
+    has_sound: bool
+    """It may hold sound, or ask for it."""
     intent: Intent
 
 
@@ -123,6 +145,8 @@ class Step(msgspec.Struct, frozen=True):
 
     deployment: Deployment
     model: Model
+    price: Price | None
+    """By which the call is booked; the ledger names it."""
     tier: int
     expected_usd: Decimal | None
     bound_usd: Decimal | None
@@ -141,17 +165,32 @@ class Step(msgspec.Struct, frozen=True):
 def needs_of(request: ChatRequest, intent: Intent) -> Needs:
     """Read a request once. Never raises."""
     body = request.body
+    has_cache_marks, has_sound = dear_parts(request.raw)
     return Needs(
         input=estimate(request),
         max_output_tokens=request.max_output_tokens,
         choices=request.choices,
         has_tools=bool(body.get("tools") or body.get("functions")),
+        has_cache_marks=has_cache_marks,
+        has_sound=has_sound,
         intent=intent,
     )
 
 
+def dear_parts(raw: bytes) -> tuple[bool, bool]:
+    """Whether a body may mark what is to be cached, and whether it may hold or ask for sound: both can cost extra.
+
+    Looked for in the text, which is cheap, and taken for there when anything is written in escapes.
+    """
+    if b"\\u" in raw:
+        return True, True
+    return b'"cache_control"' in raw, b'"input_audio"' in raw or b'"audio"' in raw
+
+
 def _is_too_long(option: Option, needs: Needs) -> bool:
-    window = option.model.context_tokens
+    window, most = option.model.context_tokens, option.model.max_input_tokens
+    if most is not None and needs.input.tokens > most:
+        return True
     return window is not None and needs.input.tokens + (needs.max_output_tokens or 1) > window
 
 
@@ -180,7 +219,7 @@ CHECKS: tuple[tuple[Reason, Callable[[Option, Needs], bool]], ...] = (
     (Reason.CONTEXT_WINDOW, _is_too_long),
     (
         Reason.UNKNOWN_PRICE,
-        lambda option, needs: needs.intent.max_cost_usd is not None and option.deployment.price is None,
+        lambda option, needs: needs.intent.max_cost_usd is not None and option.price is None,
     ),
 )
 """In the order of asking; the first that holds is the reason. What a model is not known to lack, it may have."""
@@ -210,14 +249,20 @@ def step_of(option: Option, needs: Needs) -> Step:
     """One call to this option, with what it is expected to cost and what it can cost at most."""
     longest = needs.max_output_tokens or option.model.max_output_tokens or OUTPUT_TOKENS
     expected_usd = bound_usd = None
-    price = option.deployment.price
+    price = option.price
     if price is not None:
         expected = min(longest, EXPECTED_OUTPUT_TOKENS)
         expected_usd = price.of(Usage(needs.input.tokens, expected * needs.choices))
-        bound_usd = price.of(Usage(needs.input.bound_tokens, longest * needs.choices))
+        bound_usd = price.bound(
+            needs.input.bound_tokens,
+            longest * needs.choices,
+            has_cache_marks=needs.has_cache_marks,
+            has_sound=needs.has_sound,
+        )
     return Step(
         deployment=option.deployment,
         model=option.model,
+        price=price,
         tier=option.tier,
         expected_usd=expected_usd,
         bound_usd=bound_usd,

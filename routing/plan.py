@@ -1,5 +1,6 @@
 """Plans a job: which deployments to ask, in which order, at what cost, and a receipt that says why."""
 
+import datetime as dt
 import difflib
 import hashlib
 import uuid
@@ -8,6 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from jobs.chat import ChatRequest
 from jobs.failures import Failure, FailureKind
@@ -54,6 +56,8 @@ class Yard(msgspec.Struct, frozen=True, eq=False):
     enabled: frozenset[str]
     """Names of the providers that are on."""
     policies_version: str = ""
+    day: dt.date | None = None
+    """Whose prices count; None: the newest."""
     lineups: dict[Policy, Lineup] = {}
     """Filled by `lineup`: laying a policy over the catalogue costs more than planning a job with it."""
 
@@ -61,8 +65,12 @@ class Yard(msgspec.Struct, frozen=True, eq=False):
         """The policy laid over the catalogue, worked out once."""
         known = self.lineups.get(policy)
         if known is None:
-            known = self.lineups[policy] = lineup(policy, self.catalog, self.enabled)
+            known = self.lineups[policy] = lineup(policy, self.catalog, self.enabled, self.day)
         return known
+
+    def on(self, day: dt.date) -> "Yard":
+        """The same yard with the prices of a day; itself while the day lasts."""
+        return self if self.day == day else replace(self, day=day, lineups={})
 
 
 class UnknownName(msgspec.Struct, frozen=True):

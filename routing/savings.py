@@ -66,7 +66,7 @@ def dearest(bill: Bill, policies: Mapping[str, Policy], yard: Yard) -> Decimal |
     usage = Usage(bill.input_tokens, bill.output_tokens)
     tiers: dict[int, Decimal] = {}
     for option in yard.lineup(policy).options:
-        price = option.deployment.price
+        price = option.price
         if option.fault is None and price is not None:
             cost = price.of(usage)
             tiers[option.tier] = min(cost, tiers.get(option.tier, cost))

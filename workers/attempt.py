@@ -139,7 +139,7 @@ class Attempt:
             task=self._job.task,
             sandbox=deployment.is_sandbox,
             cost_bound_usd=self._step.bound_usd,
-            price_version=deployment.price.version if deployment.price else None,
+            price_version=self._step.price.version if self._step.price else None,
         )
         # Shielded: a cancellation now must not leave us ignorant of whether the row was written.
         written = self._parts.openings.put(opening, at_once=self._parts.is_urgent(self._job))
@@ -235,7 +235,7 @@ class Attempt:
     def _closing(self, result: Answer | Failure) -> Closing:
         if isinstance(result, Failure):
             return self._closing_of_failure(result)
-        usage, price = believable(result.usage), self._step.deployment.price
+        usage, price = believable(result.usage), self._step.price
         cost = price.of(usage) if usage and price else None
         return Closing(
             id=self.id,

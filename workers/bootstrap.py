@@ -78,6 +78,8 @@ def planner(settings: Settings, catalog: Catalog) -> Callable[[Job], Plan | Unkn
     yard = Yard(catalog, providers_on(settings), settings.policies_version)
 
     def plan_job(job: Job) -> Plan | UnknownName:
+        nonlocal yard
+        yard = yard.on(dt.datetime.now(dt.UTC).date())
         policy = policy_for(job.request.model, job.policy, settings.policies, catalog)
         return policy if isinstance(policy, UnknownName) else plan(job.id, job.request, policy, job.intent, yard)
 

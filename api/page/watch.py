@@ -93,7 +93,8 @@ class Watch:
         return await self._health.get()
 
     def draw(self, seen: Snapshot) -> str:
-        """A snapshot as HTML."""
+        """A snapshot as HTML, at today's prices."""
+        self._yard = self._yard.on(dt.datetime.now(dt.UTC).date())
         return view.draw(seen, self._policies, self._yard)
 
 

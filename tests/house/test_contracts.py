@@ -34,6 +34,7 @@ VIOLATIONS = {
     ],
     "2": [
         ("routing.catalog", "routing.plan"),
+        ("routing.prices", "routing.catalog"),
         ("routing.plan", "routing.verdict"),
         ("routing.limits", "routing.breaker"),
         ("routing.addresses", "routing.webhooks"),

@@ -141,7 +141,12 @@ NAMES = st.builds(lambda text, times: text * times, st.text(st.characters(codec=
 def test_a_receipt_never_exceeds_its_size(names, policy_name, version, has_window, data):
     models = [Model(name, context_tokens=1 if has_window else None) for name in names]
     served = [Deployment(name, data.draw(NAMES), "up", CHEAP) for name in names]
-    catalog = Catalog({model.id: model for model in models}, {one.id: one for one in served}, version)
+    catalog = Catalog(
+        {model.id: model for model in models},
+        {one.id: one for one in served},
+        {one.model: (one,) for one in served},
+        version,
+    )
     on = Yard(catalog, frozenset(one.provider for one in served), version)
     policy = Policy(name=policy_name, tiers=(tuple(names), (policy_name, version)), choose="best")
     planned = plan(JOB, request(), policy, Intent(max_latency_ms=5), on)

@@ -1,0 +1,199 @@
+"""Prices: USD per million tokens of each kind, from a day on, and above a length of prompt others."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cached_property
+
+import msgspec
+from msgspec.structs import asdict, replace
+
+from jobs.chat import Usage
+
+MILLION = Decimal(1_000_000)
+AMOUNT = Decimal("0.000000000001")
+"""Amounts are kept to 12 decimals: NUMERIC(20,12)."""
+KINDS = ("cached", "cache_write", "cache_write_1h", "reasoning", "audio_input", "audio_output")
+"""What a price list may leave out."""
+
+
+class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True, kw_only=True):
+    """A price list, in USD per million tokens. A kind that it leaves out costs what stands beside it.
+
+    | left out | costs as |
+    |---|---|
+    | `cached`, `cache_write`, `audio_input` | `input` |
+    | `cache_write_1h` | `cache_write` |
+    | `reasoning`, `audio_output` | `output` |
+
+    Weakness: where a provider asks more for what is left out (writing to a cache, say), the amount is too low.
+    """
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal | None = None
+    """Prompt that was read from a cache."""
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    reasoning: Decimal | None = None
+    audio_input: Decimal | None = None
+    audio_output: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a price below 0, or so high that a unit must be wrong. Raises ValueError."""
+        for name in ("input", "output", *KINDS):
+            usd = getattr(self, name)
+            if usd is not None and not 0 <= usd < MILLION:
+                raise ValueError(f"{name}: a price can't be below 0, nor a million USD for a million tokens")
+
+    @cached_property
+    def of_input(self) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+        """Prices of `cache_write_1h`, `cache_write`, `audio_input`, `cached`, with what stands in for the unknown."""
+        write = self.input if self.cache_write is None else self.cache_write
+        return (
+            write if self.cache_write_1h is None else self.cache_write_1h,
+            write,
+            self.input if self.audio_input is None else self.audio_input,
+            self.input if self.cached is None else self.cached,
+        )
+
+    @cached_property
+    def of_output(self) -> tuple[Decimal, Decimal]:
+        """The same of `audio_output` and `reasoning`."""
+        return (
+            self.output if self.audio_output is None else self.audio_output,
+            self.output if self.reasoning is None else self.reasoning,
+        )
+
+    def total(self, usage: Usage) -> Decimal:
+        """What so many tokens cost, times a million and exact.
+
+        The kinds are parts of the totals. Where a report's parts are more than its total, the dearest go first and
+        the rest is cut, so that as many tokens are paid for as the total says.
+        """
+        if not has_kinds(usage):
+            return self.input * usage.input_tokens + self.output * usage.output_tokens
+        heard = (usage.cache_write_1h_tokens, usage.cache_write_tokens, usage.audio_input_tokens, usage.cached_tokens)
+        said = (usage.audio_output_tokens, usage.reasoning_tokens)
+        return _parted(usage.input_tokens, self.input, zip(heard, self.of_input, strict=True)) + _parted(
+            usage.output_tokens, self.output, zip(said, self.of_output, strict=True)
+        )
+
+    def most(self, input_tokens: int, output_tokens: int, *, has_cache_marks: bool, has_sound: bool) -> Decimal:
+        """What so many tokens can cost at most, times a million, whatever their kinds turn out to be.
+
+        An hour's cache is written to only where the request asks for it, and sound billed where there is any.
+        """
+        hour, write, audio_input, cached = self.of_input
+        audio_output, reasoning = self.of_output
+        dearest_in, dearest_out = max(self.input, write, cached), max(self.output, reasoning)
+        if has_cache_marks:
+            dearest_in = max(dearest_in, hour)
+        if has_sound:
+            dearest_in, dearest_out = max(dearest_in, audio_input), max(dearest_out, audio_output)
+        return dearest_in * input_tokens + dearest_out * output_tokens
+
+
+class LongRates(Rates, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The price list of long prompts: what it leaves out costs what stands beside it *here*."""
+
+    above_input_tokens: int
+    """All tokens of a call with more input than this cost so."""
+
+
+class Price(Rates, frozen=True, forbid_unknown_fields=True):
+    """What a deployment asks from a day on, and who says so."""
+
+    input: Decimal
+    output: Decimal
+    valid_from: dt.date
+    source: str
+    batch_input: Decimal | None = None
+    """In a provider's own batch; left out: as outside of one."""
+    batch_output: Decimal | None = None
+    long: tuple[LongRates, ...] = ()
+    """By ascending `above_input_tokens`; the last that a prompt exceeds is its price list."""
+
+    def __post_init__(self) -> None:
+        """Refuse lists that contradict themselves. Raises ValueError."""
+        Rates.__post_init__(self)
+        steps = [rates.above_input_tokens for rates in self.long]
+        if steps != sorted(set(steps)) or (steps and steps[0] < 0):
+            raise ValueError("long: the price lists must stand by ascending above_input_tokens, each once")
+        if any(usd is not None and not 0 <= usd < MILLION for usd in (self.batch_input, self.batch_output)):
+            raise ValueError("batch_input, batch_output: a price can't be below 0, nor a million USD")
+
+    def of(self, usage: Usage) -> Decimal:
+        """What that many tokens cost, in USD to 12 decimals (half to even); exact before that.
+
+        >>> price = Price(Decimal(3), Decimal(15), dt.date(2026, 1, 1), "docs", cached=Decimal("0.3"))
+        >>> price.of(Usage(1000, 10, cached_tokens=900))
+        Decimal('0.000720000000')
+        """
+        rates: Rates = self
+        for longer in self.long:
+            if usage.input_tokens > longer.above_input_tokens:
+                rates = longer
+        return (rates.total(usage) / MILLION).quantize(AMOUNT, ROUND_HALF_EVEN)
+
+    def bound(self, input_tokens: int, output_tokens: int, *, has_cache_marks: bool, has_sound: bool) -> Decimal:
+        """What a call costs at most that has no more tokens than these, in USD to 12 decimals.
+
+        It may have fewer: then a cheaper list is its own, or a dearer one (a list of long prompts need not be dearer).
+        """
+        lists = (self, *(longer for longer in self.long if input_tokens > longer.above_input_tokens))
+        worst = max(
+            rates.most(input_tokens, output_tokens, has_cache_marks=has_cache_marks, has_sound=has_sound)
+            for rates in lists
+        )
+        return (worst / MILLION).quantize(AMOUNT, ROUND_HALF_EVEN)
+
+    def in_batch(self) -> "Price":
+        """The same price inside a provider's own batch. Kinds without a price of their own there cost as outside."""
+        return replace(
+            self,
+            input=self.input if self.batch_input is None else self.batch_input,
+            output=self.output if self.batch_output is None else self.batch_output,
+        )
+
+    @cached_property
+    def version(self) -> str:
+        """What the ledger keeps beside each amount: the day, and eight digits that stand for every figure."""
+        figures = {name: value for name, value in asdict(self).items() if name not in ("valid_from", "source")}
+        digest = hashlib.sha256(msgspec.json.encode(_plain(figures), order="sorted")).hexdigest()
+        return f"{self.valid_from.isoformat()}.{digest[:8]}"
+
+
+def has_kinds(usage: Usage) -> bool:
+    """Whether any of it costs something else than plain input or output may."""
+    return bool(
+        usage.cached_tokens
+        or usage.reasoning_tokens
+        or usage.cache_write_tokens
+        or usage.cache_write_1h_tokens
+        or usage.audio_input_tokens
+        or usage.audio_output_tokens
+    )
+
+
+def _parted(total: int, plain: Decimal, parts: Iterable[tuple[int, Decimal]]) -> Decimal:
+    """So many tokens, of which these parts have prices of their own, dearest kind first; no more than there are."""
+    amount, left = Decimal(0), total
+    for tokens, price in parts:
+        if tokens:
+            billed = min(tokens, left)
+            amount += price * billed
+            left -= billed
+    return amount + plain * left
+
+
+def _plain(value: object) -> object:
+    """Figures without their spelling: 2.50 and 2.5 are one price."""
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f")
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items() if each is not None}
+    if isinstance(value, tuple):
+        return [_plain(asdict(each)) for each in value]
+    return value
