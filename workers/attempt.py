@@ -26,6 +26,7 @@ from routing.timeouts import clocks
 from workers import transport
 from workers.gate import Entry
 from workers.parts import Parts
+from workers.streams import Tokens
 from workers.transport import Outgoing
 
 UNBILLED = frozenset(
@@ -76,8 +77,10 @@ class Attempt:
     `call` returns Made, or the Refusal of the gate or of a budget; raises LostLease before any spending.
     """
 
-    def __init__(self, parts: Parts, job: Job, plan: Plan, step: Step) -> None:
+    def __init__(self, parts: Parts, job: Job, plan: Plan, step: Step, tokens: Tokens | None = None) -> None:
+        """`tokens`: where its answer is shown while it comes."""
         self._parts = parts
+        self._tokens = tokens
         self._job = job
         self._plan = plan
         self._step = step
@@ -108,6 +111,8 @@ class Attempt:
                 self._known = self._closing(result)
                 called.ended(self._known, result)
         finally:
+            if self._tokens is not None:
+                self._tokens.end(is_whole=isinstance(result, Answer) and not result.is_empty)
             await self._leave(entry, result)
         adaptations = () if isinstance(wire, Unsupported) else wire.adaptations
         return Made(result=result, closing=self._known, step=self._step, adaptations=adaptations)
@@ -207,6 +212,8 @@ class Attempt:
 
     def _feed(self, decoder: StreamDecoder, piece: bytes) -> None:
         for delta in decoder.feed(piece):
+            if self._tokens is not None:
+                self._tokens.take(self.id, delta)
             if delta.has_content and self._first_token_s is None:
                 self._first_token_s = time.monotonic()
                 failpoints.hit("mid_stream")

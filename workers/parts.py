@@ -17,11 +17,13 @@ from jobs.store.flush import Flush
 from jobs.store.lifecycle import open_attempts, settle
 from jobs.store.rows import Move, Opening
 from jobs.store.session import Database, StoreUnavailable
+from jobs.streams import TokenStreams
 from routing.allowance import Ceiling, wait_for
 from routing.limits import Refusal
 from routing.plan import Plan, UnknownName
 from workers.gate import Gate
 from workers.leases import Leases
+from workers.streams import Sender
 from workers.telemetry import Telemetry
 from workers.transport import Transport
 
@@ -58,6 +60,7 @@ class Parts:
             record, settle, lambda row: row.job_id, window_s=window_s, told=meters.flushed("moves")
         )
         self.telemetry = Telemetry(settings)
+        self.tokens = Sender(TokenStreams(settings.redis_url))
         self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
         """What runs for ever beside the jobs, on the worker's loop."""
         self.closers: list[Callable[[], Awaitable[None]]] = []
@@ -118,6 +121,7 @@ class Parts:
         await self.transport.aclose()
         for close in self.closers:
             await close()
+        await self.tokens.aclose()
         await self.signals.close()
         await asyncio.to_thread(self.telemetry.close)
         await self.claims.close()

@@ -125,7 +125,8 @@ class Runner:
 
     async def _try(self, step: Step) -> tuple[Made | None, Event]:
         """Make the attempt, or hear that the gate holds it back."""
-        self._attempt = Attempt(self._parts, self._job, self._plan, step)
+        tokens = self._parts.tokens.open(self._job, self._plan, tuple(self._past), step)
+        self._attempt = Attempt(self._parts, self._job, self._plan, step, tokens)
         result = await self._attempt.call(self._ends_at_s - time.monotonic())
         self._attempt = None
         if isinstance(result, Refusal):
