@@ -9,9 +9,9 @@ from jobs.chat import Adaptation, Answer, ChatRequest
 from jobs.failures import Failure, FailureKind
 from routing.catalog import Target
 from routing.dialects.base import Asking, StreamDecoder, WireReply, WireRequest
-from routing.dialects.openai_errors import classify, classify_in_band, failure, finish_fault
+from routing.dialects.errors import UNREADABLE, failure
+from routing.dialects.openai_errors import classify, classify_in_band, finish_fault
 from routing.dialects.openai_shape import (
-    UNREADABLE,
     Choice,
     Completion,
     Message,
