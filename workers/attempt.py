@@ -18,7 +18,7 @@ from jobs.store.uuid7 import uuid7
 from routing.cascade import confidence
 from routing.catalog import Target
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireRequest
-from routing.dialects.registry import DIALECTS
+from routing.dialects.registry import accent_of, dialect_of
 from routing.eligibility import Step
 from routing.limits import Refusal
 from routing.plan import Plan
@@ -86,7 +86,7 @@ class Attempt:
         self._step = step
         self.id = uuid7()
         self._provider = parts.settings.providers[step.deployment.provider]
-        self._dialect = DIALECTS[self._provider.dialect]
+        self._dialect = dialect_of(step.deployment.provider, self._provider)
         self._began_s = 0.0
         self._first_token_s: float | None = None
         self._is_open = False
@@ -162,7 +162,8 @@ class Attempt:
     def _encode(self) -> WireRequest | Unsupported:
         failpoints.taste(self._job.request.raw)
         asking = Asking(needs_logprobs=self._plan.policy.min_confidence is not None)
-        target = Target(self._step.deployment, self._step.model, self._provider.accent)
+        accent = accent_of(self._step.deployment.provider, self._provider)
+        target = Target(self._step.deployment, self._step.model, accent)
         return self._dialect.encode(self._job.request, target, asking)
 
     def _outgoing(self, wire: WireRequest, entry: Entry, time_left_s: float) -> Outgoing | None:

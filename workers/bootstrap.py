@@ -29,6 +29,7 @@ from jobs.store.recent import last_minute
 from jobs.store.session import Database, StoreUnavailable
 from routing.catalog import Catalog
 from routing.catalog_load import catalog_of
+from routing.dialects.registry import check_accents
 from routing.plan import Plan, UnknownName, Yard, plan, policy_for
 from workers.counters import FallbackCounters, MemoryCounters, RedisCounters, Seed
 from workers.gate import Gate, fingerprints
@@ -113,6 +114,7 @@ async def build(settings: Settings) -> Parts:
     gate = Gate(counters, settings.providers, os.environ.get, time.monotonic, random.random, health)
     transport = Transport(allow_real=settings.allow_real_calls)
     parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
+    check_accents(settings.providers)
     parts.plan = planner(settings, catalog_of(settings, shipped_catalog()))
     parts.background += [health.work, partial(parts.signals.listen, CHANNEL, health.hear)]
     parts.closers += [health.aclose, scripts.aclose]

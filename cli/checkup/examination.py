@@ -17,6 +17,7 @@ from jobs.store import vitals
 from jobs.store.session import StoreUnavailable
 from migrations.run import head
 from routing.catalog_load import catalog_of
+from routing.dialects.registry import check_accents
 
 
 def examine(yard: Yard) -> list[Finding]:
@@ -25,6 +26,7 @@ def examine(yard: Yard) -> list[Finding]:
     try:
         settings = load(environ=environ)
         catalog = catalog_of(settings, (CHECKOUT / "routing" / "catalog.toml").read_text("utf-8"))
+        check_accents(settings.providers)
     except SettingsError as error:
         remedy = "correct tokenyard.toml (or what TOKENYARD_CONFIG names)"
         rest = tuple(name for name in CHECKS if name not in {"settings", "disk"})

@@ -1,17 +1,23 @@
 """The OpenAI chat-completions wire: what most providers speak, each with its own accent."""
 
 from collections.abc import Mapping
-from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
-from jobs.chat import Adaptation, Answer, ChatRequest
+from jobs.chat import Answer, ChatRequest
 from jobs.failures import Failure, FailureKind
 from routing.catalog import Target
-from routing.dialects.base import Asking, StreamDecoder, WireReply, WireRequest
-from routing.dialects.errors import UNREADABLE, failure
-from routing.dialects.openai_errors import classify, classify_in_band, finish_fault
+from routing.dialects.accent_table import ACCENTS, OPENAI
+from routing.dialects.accents import Accent
+from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReply, WireRequest
+from routing.dialects.openai_draft import Draft, Refused
+from routing.dialects.openai_errors import classify, classify_in_band, failure, finish_fault
+from routing.dialects.openai_fields import fit_fields
+from routing.dialects.openai_legacy import modernise
+from routing.dialects.openai_messages import fit_messages
 from routing.dialects.openai_shape import (
+    UNREADABLE,
     Choice,
     Completion,
     Message,
@@ -23,42 +29,45 @@ from routing.dialects.openai_shape import (
     token_logprobs,
 )
 from routing.dialects.openai_stream import OpenAIStreamDecoder
+from routing.dialects.openai_tools import fit_format, fit_tools
 
-PATH = "/chat/completions"
 HEADERS = {"content-type": "application/json", "accept": "application/json"}
 STREAM_HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
-LOGPROBS_ADDED = "the policy judges by confidence, which is read from log-probabilities"
-USAGE_ADDED = "the ledger books what the stream reports at its end"
 
 
 class OpenAIDialect:
-    """Implements `routing.dialects.base.Dialect`; it has no state, so one serves all calls.
+    """Implements `routing.dialects.base.Dialect`; it has no state, so one serves all calls of an accent.
 
     >>> OpenAIDialect().key_headers("sk-1")
     {'authorization': 'Bearer sk-1'}
     """
 
+    def __init__(self, accent: Accent = OPENAI) -> None:
+        self._accent = accent
+
     def key_headers(self, key: str) -> Mapping[str, str]:
         """Headers that authenticate."""
-        return {"authorization": f"Bearer {key}"}
+        return {self._accent.key_header: f"{self._accent.key_prefix}{key}"}
 
-    def encode(self, request: ChatRequest, target: Target, asking: Asking) -> WireRequest:
-        """The caller's body with the upstream's model name; only top-level fields are replaced, nothing is dropped."""
-        body: dict[str, Any] = {**request.body, "model": target.deployment.upstream}
-        adaptations: list[Adaptation] = []
-        if asking.needs_logprobs and not request.wants_logprobs:
-            adaptations.append(_set(body, "logprobs", True, LOGPROBS_ADDED))
-        if request.wants_stream:
-            options = body.get("stream_options")
-            options = options if isinstance(options, Mapping) else {}
-            if options.get("include_usage") is not True:
-                adaptations.append(_set(body, "stream_options", {**options, "include_usage": True}, USAGE_ADDED))
+    def encode(self, request: ChatRequest, target: Target, asking: Asking) -> WireRequest | Unsupported:
+        """The caller's body as this accent and this model take it. `target.accent`, when given, is the one spoken."""
+        accent = ACCENTS.get(target.accent, self._accent)
+        upstream = target.deployment.upstream
+        draft = Draft({**request.body, "model": upstream}, accent, target.model)
+        try:
+            modernise(draft)
+            fit_fields(draft, asking)
+            fit_tools(draft)
+            fit_messages(draft)
+            fit_format(draft)
+        except Refused as refused:
+            return Unsupported(refused.field, refused.reason)
         return WireRequest(
-            path=PATH,
+            path=accent.path.replace("{model}", quote(upstream, safe="")),
             headers=STREAM_HEADERS if request.wants_stream else HEADERS,
-            body=msgspec.json.encode(body),
+            body=msgspec.json.encode(draft.body),
             is_stream=request.wants_stream,
-            adaptations=tuple(adaptations),
+            adaptations=tuple(draft.adaptations),
         )
 
     def decode(self, reply: WireReply) -> Answer | Failure:
@@ -108,9 +117,3 @@ def _fault(choice: Choice) -> Failure | None:
     if choice.message is None:
         return failure(FailureKind.MALFORMED, "no_message")
     return finish_fault(choice.finish_reason)
-
-
-def _set(body: dict[str, Any], field: str, value: Any, reason: str) -> Adaptation:
-    action = "added" if body.get(field) is None else "changed"
-    body[field] = value
-    return Adaptation(field=field, action=action, reason=reason)

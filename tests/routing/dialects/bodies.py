@@ -129,7 +129,7 @@ def conversations(
 def _turns(tools: tuple[str, ...], official: bool) -> SearchStrategy[list[Message]]:
     answers = _assistants(official)
     calls = _tool_turns(tools or ("old_tool",), official)
-    return st.one_of(_instructions, _users, _users, answers, calls, calls, _function_turns)
+    return st.one_of(_instructions, _users, _users, answers, answers, calls, calls, calls, _function_turns)
 
 
 _instructions = st.builds(
@@ -163,16 +163,19 @@ _users = st.builds(
 )
 
 
+_refusals = texts.map(lambda text: f"I can't: {text}")
+
+
 @st.composite
 def _assistants(draw: DrawFn, official: bool) -> list[Message]:
     """What the model said before: text, parts, nothing, a refusal, with its thoughts."""
-    refusal = {"type": "refusal", "refusal": draw(texts)}
+    refusal = {"type": "refusal", "refusal": draw(_refusals)}
     content = draw(
         st.one_of(texts, st.just(""), st.none(), st.lists(_text_parts, min_size=1, max_size=2), st.just([refusal]))
     )
     message: Message = {"role": "assistant", "content": content, **draw(PARTICIPANTS)}
     if draw(st.integers(0, 9)) == 9:
-        message["refusal"] = draw(st.one_of(st.none(), texts))
+        message["refusal"] = draw(st.one_of(st.none(), _refusals))
     if not official:
         message |= draw(_thoughts)
     return [message]

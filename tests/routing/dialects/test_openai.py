@@ -8,8 +8,9 @@ import pytest
 from jobs.chat import Adaptation, Answer, ChatRequest, Usage
 from jobs.failures import Failure, FailureKind
 from routing.catalog import Deployment, Model, Target
-from routing.dialects.base import Asking, Dialect, WireReply
-from routing.dialects.openai import LOGPROBS_ADDED, USAGE_ADDED, OpenAIDialect
+from routing.dialects.base import Asking, Dialect, WireReply, WireRequest
+from routing.dialects.openai import OpenAIDialect
+from routing.dialects.openai_fields import LOGPROBS_ADDED, USAGE_ADDED
 from routing.dialects.registry import DIALECTS
 from tests.routing.dialects.wire import LOGPROBS, completion, official
 
@@ -58,6 +59,12 @@ def kind(body: object, status: int = 200) -> FailureKind:
     return decoded.kind
 
 
+def encoded(asked: ChatRequest, asking: Asking = Asking()) -> WireRequest:  # noqa: B008 - frozen
+    wire = OpenAIDialect().encode(asked, TARGET, asking)
+    assert isinstance(wire, WireRequest), wire
+    return wire
+
+
 def test_the_registry_knows_the_dialect():
     dialect: Dialect = DIALECTS["openai"]
     assert dialect.key_headers("sk-1") == {"authorization": "Bearer sk-1"}
@@ -65,7 +72,7 @@ def test_the_registry_knows_the_dialect():
 
 def test_only_the_model_changes_on_the_way_out():
     asked = request()
-    wire = OpenAIDialect().encode(asked, TARGET, Asking())
+    wire = encoded(asked)
     assert json.loads(wire.body) == {**BODY, "model": "gpt-4o-2024-08-06"}
     assert (wire.path, wire.is_stream, wire.adaptations) == ("/chat/completions", False, ())
     assert wire.headers == {"content-type": "application/json", "accept": "application/json"}
@@ -74,16 +81,16 @@ def test_only_the_model_changes_on_the_way_out():
 
 def test_logprobs_are_added_only_when_judging_needs_them_and_said():
     needs = Asking(needs_logprobs=True)
-    wire = OpenAIDialect().encode(request(), TARGET, needs)
+    wire = encoded(request(), needs)
     assert json.loads(wire.body)["logprobs"] is True
     assert wire.adaptations == (Adaptation("logprobs", "added", LOGPROBS_ADDED),)
-    changed = OpenAIDialect().encode(request(logprobs=False), TARGET, needs)
+    changed = encoded(request(logprobs=False), needs)
     assert changed.adaptations == (Adaptation("logprobs", "changed", LOGPROBS_ADDED),)
-    assert OpenAIDialect().encode(request(logprobs=True), TARGET, needs).adaptations == ()
+    assert encoded(request(logprobs=True), needs).adaptations == ()
 
 
 def test_a_stream_always_asks_for_its_usage():
-    wire = OpenAIDialect().encode(request(stream=True), TARGET, Asking())
+    wire = encoded(request(stream=True))
     assert json.loads(wire.body)["stream_options"] == {"include_usage": True}
     assert wire.adaptations == (Adaptation("stream_options", "added", USAGE_ADDED),)
     assert wire.is_stream
@@ -93,12 +100,12 @@ def test_a_stream_always_asks_for_its_usage():
 def test_other_stream_options_are_kept():
     options = {"include_usage": False, "include_obfuscation": False}
     asked = request(stream=True, stream_options=options)
-    wire = OpenAIDialect().encode(asked, TARGET, Asking())
+    wire = encoded(asked)
     assert json.loads(wire.body)["stream_options"] == {"include_usage": True, "include_obfuscation": False}
     assert [adaptation.action for adaptation in wire.adaptations] == ["changed"]
     assert asked.body["stream_options"] == options
     satisfied = request(stream=True, stream_options={"include_usage": True})
-    assert OpenAIDialect().encode(satisfied, TARGET, Asking()).adaptations == ()
+    assert encoded(satisfied).adaptations == ()
 
 
 def test_a_completion_becomes_an_answer_with_the_providers_own_bytes():

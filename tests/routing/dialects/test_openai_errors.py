@@ -6,8 +6,7 @@ import pytest
 
 from jobs.failures import Failure, FailureKind
 from routing.dialects.base import WireReply
-from routing.dialects.errors import BY_STATUS, SENTENCES
-from routing.dialects.openai_errors import BY_CODE, classify
+from routing.dialects.openai_errors import BY_CODE, BY_STATUS, SENTENCES, classify
 
 K = FailureKind
 CANARY = "canary-Zx81-prompt"

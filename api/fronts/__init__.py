@@ -1,1 +1,0 @@
-"""The doors shaped like OpenAI's: its official clients work on them unchanged."""
