@@ -33,6 +33,8 @@ from api.allowance import Allowance
 from api.auth import known_query
 from api.figures import Figures
 from api.front import Front
+from api.fronts import batches as batch_door
+from api.fronts import files as file_door
 from api.keys import Keyring
 from api.page import routes as page
 from api.page.watch import Watch
@@ -62,7 +64,9 @@ ROUTERS = (
     submit,
     bulk,
     jobs,
+    batch_door,
     batches,
+    file_door,
     ledger,
     models,
     providers,

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api import show
+from api import batch_shape, show
 from api.auth import Reader, Submitter
 from api.front import Front, front_of
 from api.paths import not_found, read_id
@@ -32,7 +32,7 @@ async def get_batch(request: Request, key: Reader, batch_id: str) -> Response:
         view = await reads.batch(connection, key.tenant_id, read_id("batch", batch_id))
     if view is None:
         raise not_found("batch", batch_id)
-    return show.answer(show.batch(view))
+    return show.answer(batch_shape.batch(view))
 
 
 @router.get("/v1/batches/{batch_id}/results", openapi_extra={"responses": {"200": {"description": "NDJSON"}}})
@@ -73,16 +73,17 @@ def _line(result: ResultRow) -> show.JsonObject:
 async def cancel(request: Request, key: Submitter, batch_id: str) -> Response:
     """Cancel what has not ended: waiting jobs at once, running ones when their workers have heard."""
     front = front_of(request)
+    wanted = read_id("batch", batch_id)
     async with front.database.transaction() as connection:
-        done = await owner.cancel_batch(connection, key.tenant_id, read_id("batch", batch_id))
-    if done is None:
+        done = await owner.cancel_batch(connection, key.tenant_id, wanted)
+        view = await reads.batch(connection, key.tenant_id, wanted)
+    if done is None or view is None:
         raise not_found("batch", batch_id)
     for channel, job_ids in ((ENDED, done.ended), (CANCEL, done.told)):
         for start in range(0, len(job_ids), TOLD_AT_ONCE):
             front.signals.tell_soon(channel, job_ids[start : start + TOLD_AT_ONCE])
-    return show.answer(
-        {"id": batch_id, "object": "batch", "cancelled": len(done.ended), "cancel_requested": len(done.told)}
-    )
+    counts = {"cancelled": len(done.ended), "cancel_requested": len(done.told)}
+    return show.answer(batch_shape.batch(view) | counts)
 
 
 @router.post("/v1/batches/{batch_id}/retry", status_code=202)
@@ -105,4 +106,4 @@ async def retry(
         raise Problem(Code.NOTHING_TO_RETRY, f"no job of this batch has ended {' or '.join(states)}", "state")
     front.ring.announce(Lane.BULK)
     new = show.shown("batch", made.id)
-    return show.answer(show.new_batch(made) | {"retry_of": batch_id}, 202, {"location": f"/v1/batches/{new}"})
+    return show.answer(batch_shape.new_batch(made) | {"retry_of": batch_id}, 202, {"location": f"/v1/batches/{new}"})

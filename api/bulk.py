@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api import show
+from api import batch_shape
 from api.admission import Defaults
 from api.allowance import exhausted
 from api.auth import Submitter
@@ -21,7 +21,7 @@ from api.front import Front, front_of
 from api.once import once_of
 from api.paths import read_reference
 from api.problems import Code, Problem
-from api.schemas import LaneName, deadline_of, lane_of, read_wish
+from api.schemas import LaneName, Wish, deadline_of, lane_of, read_wish
 from api.submit import accepted
 from api.webhooks import of_tenant, usable
 from jobs import failpoints, meters
@@ -54,6 +54,9 @@ class Intake:
         self._spool = spool
         self._line = 0
         self.batch_id = uuid7()
+        self.endpoint: str | None = None
+        """Set: every line is OpenAI's, for this endpoint, with a custom_id of its own."""
+        self._custom_ids: set[str] = set()
         self.refused = 0
         self.by_lane: Counter[Lane] = Counter()
         self.tight: Sequence[Ceiling] = ()
@@ -67,7 +70,7 @@ class Intake:
         if not line.strip(_BLANK):
             return
         try:
-            wish = read_wish(line, batch_lines=True)
+            wish = self._read(line)
             submission = self._front.admission.admit(wish, self._key, uuid7(), self._defaults)
             if submission.webhook_id is not None:
                 usable(submission.webhook_id, self._webhooks)
@@ -85,6 +88,19 @@ class Intake:
         row = msgspec.structs.replace(submission, batch_id=self.batch_id, batch_seq=self._spool.total, released=False)
         self._spool.add(row)
         self.by_lane[row.lane] += 1
+
+    def _read(self, line: bytes) -> Wish:
+        """Raises Problem."""
+        wish = read_wish(line, batch_lines=True)
+        if self.endpoint is None:
+            return wish
+        name = wish.envelope.custom_id
+        if name is None:
+            raise Problem(Code.MISSING_FIELD, "custom_id: this field is required", "custom_id")
+        if name in self._custom_ids:
+            raise Problem(Code.INVALID_VALUE, f"custom_id: {name[:100]!r} stands on an earlier line, too", "custom_id")
+        self._custom_ids.add(name)
+        return wish
 
 
 def _defaults(
@@ -133,7 +149,7 @@ async def bulk(
             skipped=intake.refused,
             webhook_id=told,
         )
-        body = msgspec.json.encode(show.new_batch(batch) | {"errors": intake.details})
+        body = msgspec.json.encode(batch_shape.new_batch(batch) | {"errors": intake.details})
         before = await _write_once(front, once.claim(digest) if once is not None else None, batch, spool, body)
     if before is None:
         failpoints.hit("submitted_before_bell")
@@ -156,15 +172,16 @@ async def _read_lines(request: Request, intake: Intake | None, front: Front) -> 
         if intake is None:
             continue
         *lines, pending = (pending + chunk).split(b"\n")
-        await _take_all(intake, lines)
+        await take_all(intake, lines)
         if len(pending) > limits.max_request_bytes:
             raise too_large(limits.max_request_bytes)
     if intake is not None:
-        await _take_all(intake, [pending])
+        await take_all(intake, [pending])
     return digest.digest()
 
 
-async def _take_all(intake: Intake, lines: list[bytes]) -> None:
+async def take_all(intake: Intake, lines: list[bytes]) -> None:
+    """Feed lines to an intake, giving the event loop its turns."""
     turn = time.perf_counter()
     for line in lines:
         intake.take(line)

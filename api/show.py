@@ -12,8 +12,7 @@ from fastapi import Response
 from jobs import ids
 from jobs.chat import USAGE_KINDS
 from jobs.job import Submission
-from jobs.store.reads import BatchView, Cost
-from jobs.store.submit import Batch
+from jobs.store.reads import Cost
 
 JsonObject = dict[str, Any]
 STATES = ("queued", "running", "succeeded", "failed", "cancelled", "expired")
@@ -116,42 +115,6 @@ def one_line(body: bytes) -> msgspec.Raw:
     """A stored answer inside another document: as it is, but without line breaks between its parts."""
     raw = bytes(body)
     return msgspec.Raw(msgspec.json.format(raw, indent=-1) if b"\n" in raw else raw)
-
-
-def batch(view: BatchView) -> JsonObject:
-    """A batch with counts, costs and timings."""
-    return {
-        "id": ids.show("batch", view.id),
-        "object": "batch",
-        "total": view.total,
-        "skipped": view.skipped,
-        "counts": {state: view.counts.get(state, 0) for state in STATES},
-        "metadata": view.metadata,
-        "webhook": shown("wh", view.webhook_id),
-        "cost_usd": money(view.cost.usd),
-        "cost_bound_usd": money(view.cost.bound_usd),
-        "cost_complete": view.cost.is_complete,
-        "calls": view.calls,
-        "input_tokens": view.input_tokens,
-        "output_tokens": view.output_tokens,
-        "sandbox": view.sandbox,
-        "eta_s": view.eta_s,
-        "created_at": moment(view.created_at),
-        "started_at": moment(view.started_at),
-        "finished_at": moment(view.finished_at),
-        "cancelled_at": moment(view.cancelled_at),
-    }
-
-
-def new_batch(batch_row: Batch) -> JsonObject:
-    """The answer to a bulk submit."""
-    return {
-        "id": ids.show("batch", batch_row.id),
-        "object": "batch",
-        "total": batch_row.total,
-        "skipped": batch_row.skipped,
-        "created_at": moment(ids.moment_of(batch_row.id)),
-    }
 
 
 def ledger_line(row: Any) -> JsonObject:

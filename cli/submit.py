@@ -14,7 +14,7 @@ from cli.client import Client, errors, visit
 from cli.lines import Format, Lines, Prompt, opened
 from cli.up import Var, console
 from cli.watch import TERMINAL, watch
-from cli.wording import counted, moment, show, state, table, typed, usd
+from cli.wording import counted, show, state, table, typed, usd
 from cli.yard import YardError
 from jobs.durations import span
 from jobs.lanes import SUBMITTABLE
@@ -207,8 +207,8 @@ def summarise(client: Client, batch: dict[str, Any], var: Path | None) -> None:
     counts = {name: batch["counts"][name] for name in TERMINAL if batch["counts"][name]}
     ends = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     took = ""
-    if batch["finished_at"] is not None:
-        took = f" in {span((moment(batch['finished_at']) - moment(batch['created_at'])).total_seconds())}"
+    if batch["took_s"] is not None:
+        took = f" in {span(batch['took_s'])}"
     console.print(f"{counted(batch['total'], 'job')}{took}: {ends}")
     console.print(f"Cost: {_cost(batch)}")
     usage = client.get("/v1/usage", batch=batch["id"], group_by="model")["data"]

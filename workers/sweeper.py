@@ -7,7 +7,7 @@ import time
 
 from jobs import meters
 from jobs.settings import Settings
-from jobs.store import budget_alerts, fleet, partitions, sweep
+from jobs.store import budget_alerts, files, fleet, partitions, sweep
 from jobs.store.session import Database, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -97,6 +97,9 @@ class Sweeper:
         meters.SWEPT.labels("left_open").inc(len(left_open))
         if left_open:
             log.warning("sweeper: %d attempts were left open by jobs that moved on; now unknown", len(left_open))
+        async with self._database.statement() as connection:
+            while await files.forget_expired(connection):
+                pass
         oldest = now.date() - dt.timedelta(days=self._settings.retention.days)
         async with self._database.transaction() as connection:
             for name in await partitions.drop_payloads_before(connection, oldest):

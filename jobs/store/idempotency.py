@@ -1,5 +1,6 @@
 """Idempotency keys: the same request sent twice is done once, and the second sender gets the first one's answer."""
 
+import hashlib
 import uuid
 
 import msgspec
@@ -62,6 +63,11 @@ class Kept(msgspec.Struct, frozen=True):
         if body_sha256 != self.body_sha256:
             raise OtherBody
         return self.reply
+
+
+def digest(body: bytes) -> bytes:
+    """What a claim keeps of a body."""
+    return hashlib.sha256(body).digest()
 
 
 async def find(connection: AsyncConnection, tenant_id: uuid.UUID, route: str, key: str) -> Kept | None:

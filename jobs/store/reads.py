@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from jobs.chat import USAGE_KINDS
 from jobs.lanes import Lane
 from jobs.store.session import Database
+from jobs.store.submit import Origin
 
 RESULT_PAGE = 500
 RATE_WINDOW_S = 60
@@ -63,9 +64,14 @@ _FILTERS = {
     "after": "and id < :after",
 }
 BATCH = text("""
-select id, total, skipped, metadata, created_at, cancelled_at, webhook_id
+select id, total, skipped, metadata, created_at, cancelled_at, webhook_id, endpoint, completion_window, expires_at,
+    input_file_id, output_file_id, error_file_id, errors
 from batches where id = :id and tenant_id = :tenant_id
 """)
+BATCHES = text("""
+select id from batches where tenant_id = :tenant_id and id < :after order by id desc limit :limit
+""")
+LAST = uuid.UUID(int=2**128 - 1)
 BATCH_COUNTS = text("""
 select state, count(*) as jobs, min(started_at) as started_at, max(finished_at) as finished_at,
     count(*) filter (where finished_at > now() - make_interval(secs => :window_s)) as recent,
@@ -73,7 +79,8 @@ select state, count(*) as jobs, min(started_at) as started_at, max(finished_at) 
 from jobs where batch_id = :id and tenant_id = :tenant_id group by state
 """)
 BATCH_COST = text(f"""
-select {_COST_COLUMNS}, sum(a.input_tokens) as input_tokens, sum(a.output_tokens) as output_tokens
+select {_COST_COLUMNS}, sum(a.input_tokens) as input_tokens, sum(a.output_tokens) as output_tokens,
+    sum(a.cached_tokens) as cached_tokens, sum(a.reasoning_tokens) as reasoning_tokens
 from jobs j join attempts a on a.job_id = j.id
 where j.batch_id = :id and j.tenant_id = :tenant_id
 """)  # noqa: S608 -- made of constants of this file
@@ -144,6 +151,7 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: dt.datetime
     cancelled_at: dt.datetime | None
     webhook_id: uuid.UUID | None
+    origin: Origin | None
     counts: dict[str, int]
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
@@ -154,6 +162,8 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     input_tokens: int | None
     output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
     sandbox: bool
 
 
@@ -208,6 +218,7 @@ async def batch(connection: AsyncConnection, tenant_id: uuid.UUID, batch_id: uui
         created_at=head.created_at,
         cancelled_at=head.cancelled_at,
         webhook_id=head.webhook_id,
+        origin=_origin(head),
         counts=counts,
         started_at=min(started, default=None),
         finished_at=None if open_jobs else max(finished, default=None),
@@ -216,8 +227,19 @@ async def batch(connection: AsyncConnection, tenant_id: uuid.UUID, batch_id: uui
         calls=spent.calls,
         input_tokens=spent.input_tokens,
         output_tokens=spent.output_tokens,
+        cached_tokens=spent.cached_tokens,
+        reasoning_tokens=spent.reasoning_tokens,
         sandbox=spent.sandbox,
     )
+
+
+async def batches(
+    connection: AsyncConnection, tenant_id: uuid.UUID, after: uuid.UUID | None, limit: int
+) -> list[BatchView]:
+    """Up to `limit` batches, newest first, each as `batch` shows it."""
+    found = await connection.execute(BATCHES, {"tenant_id": tenant_id, "after": after or LAST, "limit": limit})
+    views = [await batch(connection, tenant_id, batch_id) for batch_id in found.scalars().all()]
+    return [view for view in views if view is not None]
 
 
 async def batch_exists(connection: AsyncConnection, tenant_id: uuid.UUID, batch_id: uuid.UUID) -> bool:
@@ -281,6 +303,13 @@ async def revision(connection: AsyncConnection) -> str | None:
         return None
     found: str | None = (await connection.execute(REVISION)).scalar_one_or_none()
     return found
+
+
+def _origin(head: Row[Any]) -> Origin | None:
+    if head.endpoint is None:
+        return None
+    facts = {name: getattr(head, name) for name in Origin.__struct_fields__}
+    return Origin(**facts | {"errors": tuple(head.errors or ())})
 
 
 def _eta_s(open_jobs: int, recent: int) -> float | None:

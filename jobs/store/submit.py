@@ -1,6 +1,7 @@
 """Jobs on their way into the record: one set-based insert for what waits together, COPY for a bulk submit."""
 
 import base64
+import datetime as dt
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
@@ -52,8 +53,10 @@ with f as materialized (
 select id from f
 """)
 INSERT_BATCH = text("""
-insert into batches (id, tenant_id, total, skipped, metadata, created_at, webhook_id)
-values (:id, :tenant_id, :total, :skipped, cast(:metadata as jsonb), :created_at, :webhook_id)
+insert into batches (id, tenant_id, total, skipped, metadata, created_at, webhook_id, endpoint, completion_window,
+    expires_at, input_file_id, output_file_id, error_file_id, errors)
+values (:id, :tenant_id, :total, :skipped, cast(:metadata as jsonb), :created_at, :webhook_id, :endpoint,
+    :completion_window, :expires_at, :input_file_id, :output_file_id, :error_file_id, cast(:errors as jsonb))
 """)
 COPY_COLUMNS = (
     "id, tenant_id, key_id, batch_id, batch_seq, custom_id, lane, policy, model, task, intent, strict, metadata,"
@@ -80,6 +83,24 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None = None
     webhook_id: uuid.UUID | None = None
     """Is told when the last job has ended."""
+    origin: "Origin | None" = None
+    """None: a bulk submit."""
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch remembers that was made from a file, as OpenAI's Batch API makes them."""
+
+    endpoint: str
+    completion_window: str
+    expires_at: dt.datetime
+    input_file_id: uuid.UUID
+    output_file_id: uuid.UUID
+    error_file_id: uuid.UUID
+    errors: tuple[dict[str, Any], ...] = ()
+    """Why nothing of it was accepted; empty when it was."""
+
+
+NO_ORIGIN = dict.fromkeys(Origin.__struct_fields__)
 
 
 class Spool:
@@ -125,9 +146,14 @@ async def insert(connection: AsyncConnection, submissions: list[Submission]) -> 
 
 async def insert_batch(connection: AsyncConnection, batch: Batch) -> None:
     """Write a batch's own row."""
+    origin = NO_ORIGIN
+    if batch.origin is not None:
+        errors = msgspec.json.encode(batch.origin.errors).decode() if batch.origin.errors else None
+        origin = msgspec.structs.asdict(batch.origin) | {"errors": errors}
     await connection.execute(
         INSERT_BATCH,
-        {
+        origin
+        | {
             "id": batch.id,
             "tenant_id": batch.tenant_id,
             "total": batch.total,

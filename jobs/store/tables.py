@@ -4,10 +4,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
 from jobs.chat import USAGE_KINDS
+from jobs.store import file_tables, webhook_tables
+from jobs.store.metadata import MONEY, TIME, metadata
 
-metadata = sa.MetaData()
-_MONEY = sa.Numeric(20, 12)
-_TIME = sa.DateTime(timezone=True)
+__all__ = ["file_tables", "metadata", "webhook_tables"]
 
 tenants = sa.Table(
     "tenants",
@@ -15,7 +15,7 @@ tenants = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("max_queued_jobs", sa.Integer, nullable=False, server_default="1000000"),
-    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("created_at", TIME, nullable=False, server_default=sa.func.now()),
     sa.Column("weight", sa.Integer, nullable=False, server_default="1"),
     sa.CheckConstraint("weight between 1 and 1000", name="tenants_weight_in_bounds"),
 )
@@ -29,9 +29,9 @@ api_keys = sa.Table(
     sa.Column("secret_sha256", BYTEA, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("scopes", ARRAY(sa.Text), nullable=False),
-    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
-    sa.Column("expires_at", _TIME),
-    sa.Column("revoked_at", _TIME),
+    sa.Column("created_at", TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("expires_at", TIME),
+    sa.Column("revoked_at", TIME),
 )
 
 batches = sa.Table(
@@ -42,11 +42,18 @@ batches = sa.Table(
     sa.Column("total", sa.Integer, nullable=False),
     sa.Column("skipped", sa.Integer, nullable=False, server_default="0"),
     sa.Column("metadata", JSONB),
-    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
-    sa.Column("cancelled_at", _TIME),
+    sa.Column("created_at", TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("cancelled_at", TIME),
     sa.Column("webhook_id", sa.Uuid),
     sa.Column("ended_to", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("notified_at", _TIME),
+    sa.Column("notified_at", TIME),
+    sa.Column("endpoint", sa.Text),
+    sa.Column("completion_window", sa.Text),
+    sa.Column("expires_at", TIME),
+    sa.Column("input_file_id", sa.Uuid),
+    sa.Column("output_file_id", sa.Uuid),
+    sa.Column("error_file_id", sa.Uuid),
+    sa.Column("errors", JSONB),
 )
 sa.Index("batches_of_tenant", batches.c.tenant_id, batches.c.id)
 sa.Index(
@@ -74,24 +81,24 @@ jobs = sa.Table(
     sa.Column("metadata", JSONB),
     sa.Column("retry_of", sa.Uuid),
     sa.Column("traceparent", sa.Text),
-    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
-    sa.Column("deadline_at", _TIME, nullable=False),
-    sa.Column("urgent_at", _TIME, nullable=False),
-    sa.Column("run_at", _TIME, nullable=False, server_default=sa.func.now()),
-    sa.Column("released_at", _TIME),
+    sa.Column("created_at", TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("deadline_at", TIME, nullable=False),
+    sa.Column("urgent_at", TIME, nullable=False),
+    sa.Column("run_at", TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("released_at", TIME),
     sa.Column("token", sa.Uuid),
-    sa.Column("lease_until", _TIME),
+    sa.Column("lease_until", TIME),
     sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
     sa.Column("deaths", sa.SmallInteger, nullable=False, server_default="0"),
-    sa.Column("cancel_requested_at", _TIME),
-    sa.Column("started_at", _TIME),
-    sa.Column("finished_at", _TIME),
+    sa.Column("cancel_requested_at", TIME),
+    sa.Column("started_at", TIME),
+    sa.Column("finished_at", TIME),
     sa.Column("answer_attempt", sa.Uuid),
     sa.Column("error", JSONB),
     sa.Column("receipt", JSONB),
     sa.Column("adaptations", JSONB),
     sa.Column("intent_kept", sa.Boolean),
-    sa.Column("purged_at", _TIME),
+    sa.Column("purged_at", TIME),
     sa.Column("home_lane", sa.Text),
     sa.Column("deferred", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("webhook_id", sa.Uuid),
@@ -150,7 +157,7 @@ lane_turns = sa.Table(
     sa.Column("deficits", JSONB, nullable=False, server_default="{}"),
     sa.Column("stock", sa.Integer, nullable=False, server_default="0"),
     sa.Column("depth", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("turned_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("turned_at", TIME, nullable=False, server_default=sa.func.now()),
 )
 
 # Partitioned by month on the id itself: a UUIDv7 begins with its time, so the key is unique and prunes.
@@ -169,8 +176,8 @@ attempts = sa.Table(
     sa.Column("task", sa.Text),
     sa.Column("tier", sa.SmallInteger, nullable=False),
     sa.Column("sandbox", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("opened_at", _TIME, nullable=False, server_default=sa.func.now()),
-    sa.Column("closed_at", _TIME),
+    sa.Column("opened_at", TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("closed_at", TIME),
     sa.Column("outcome", sa.Text),
     sa.Column("failure", sa.Text),
     sa.Column("status", sa.SmallInteger),
@@ -178,8 +185,8 @@ attempts = sa.Table(
     sa.Column("confidence", sa.Float),
     sa.Column("input_tokens", sa.Integer),
     sa.Column("output_tokens", sa.Integer),
-    sa.Column("cost_usd", _MONEY),
-    sa.Column("cost_bound_usd", _MONEY),
+    sa.Column("cost_usd", MONEY),
+    sa.Column("cost_bound_usd", MONEY),
     sa.Column("cost_basis", sa.Text, nullable=False, server_default="none"),
     sa.Column("price_version", sa.Text),
     sa.Column("first_token_ms", sa.Integer),
@@ -245,7 +252,7 @@ idempotency = sa.Table(
     sa.Column("body_sha256", BYTEA, nullable=False),
     sa.Column("status", sa.SmallInteger),
     sa.Column("response", BYTEA),
-    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("created_at", TIME, nullable=False, server_default=sa.func.now()),
     sa.PrimaryKeyConstraint("tenant_id", "route", "key"),
 )
 sa.Index("idempotency_age", idempotency.c.created_at)
@@ -264,8 +271,8 @@ workers = sa.Table(
     sa.Column("beat_s", sa.Float, nullable=False),
     sa.Column("jobs_in_hand", sa.Integer, nullable=False),
     sa.Column("loop_lag_s", sa.Float, nullable=False),
-    sa.Column("started_at", _TIME, nullable=False, server_default=sa.func.now()),
-    sa.Column("seen_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("started_at", TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("seen_at", TIME, nullable=False, server_default=sa.func.now()),
 )
 
 # Ceilings on spending. `settled_usd` and `reserved_usd` mirror the attempts that name the budget in `budget_ids` and
@@ -276,17 +283,17 @@ budgets = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("tenant_id", sa.Uuid, sa.ForeignKey("tenants.id"), nullable=False),
     sa.Column("key_id", sa.Uuid, sa.ForeignKey("api_keys.id")),
-    sa.Column("cap_usd", _MONEY, nullable=False),
+    sa.Column("cap_usd", MONEY, nullable=False),
     sa.Column("period", sa.Text, nullable=False),
     sa.Column("alert_percents", ARRAY(sa.SmallInteger), nullable=False),
-    sa.Column("period_start", _TIME, nullable=False),
-    sa.Column("settled_usd", _MONEY, nullable=False, server_default="0"),
-    sa.Column("reserved_usd", _MONEY, nullable=False, server_default="0"),
+    sa.Column("period_start", TIME, nullable=False),
+    sa.Column("settled_usd", MONEY, nullable=False, server_default="0"),
+    sa.Column("reserved_usd", MONEY, nullable=False, server_default="0"),
     sa.Column("told_percent", sa.SmallInteger, nullable=False, server_default="0"),
-    sa.Column("exhausted_at", _TIME),
-    sa.Column("exhaustion_told_at", _TIME),
+    sa.Column("exhausted_at", TIME),
+    sa.Column("exhaustion_told_at", TIME),
     sa.Column("must_wake", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
+    sa.Column("created_at", TIME, nullable=False, server_default=sa.func.now()),
     sa.CheckConstraint("period in ('total', 'day', 'month')", name="budgets_period_known"),
     sa.CheckConstraint("cap_usd >= 0", name="budgets_cap_not_negative"),
     sa.UniqueConstraint(
@@ -295,69 +302,3 @@ budgets = sa.Table(
 )
 
 # Where events go. The secrets are kept in clear: they must sign.
-webhooks = sa.Table(
-    "webhooks",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("tenant_id", sa.Uuid, sa.ForeignKey("tenants.id"), nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("url", sa.Text, nullable=False),
-    sa.Column("events", ARRAY(sa.Text), nullable=False),
-    sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true()),
-    sa.Column("secret", sa.Text, nullable=False),
-    sa.Column("old_secret", sa.Text),
-    sa.Column("old_secret_until", _TIME),
-    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
-    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("failing_since", _TIME),
-    sa.Column("paused_until", _TIME),
-    sa.Column("disabled_at", _TIME),
-    sa.Column("disabled_reason", sa.Text),
-)
-sa.Index("webhooks_of_tenant", webhooks.c.tenant_id, webhooks.c.id)
-
-# The outbox: one row an event and endpoint, written in the transaction of what it tells of. A claim gives a token and
-# moves next_at to the lease's end, so that a lost one is due again by itself.
-webhook_deliveries = sa.Table(
-    "webhook_deliveries",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("tenant_id", sa.Uuid, nullable=False),
-    sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("type", sa.Text, nullable=False),
-    sa.Column("job_id", sa.Uuid),
-    sa.Column("batch_id", sa.Uuid),
-    sa.Column("data", JSONB, nullable=False),
-    sa.Column("state", sa.Text, nullable=False, server_default="pending"),
-    sa.Column("created_at", _TIME, nullable=False, server_default=sa.func.now()),
-    sa.Column("next_at", _TIME, nullable=False, server_default=sa.func.now()),
-    sa.Column("token", sa.Uuid),
-    sa.Column("step", sa.SmallInteger, nullable=False, server_default="0"),
-    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("delivered_at", _TIME),
-    sa.CheckConstraint("state in ('pending', 'delivered', 'failed', 'held')", name="webhook_deliveries_state_known"),
-)
-sa.Index("webhook_deliveries_of_webhook", webhook_deliveries.c.webhook_id, webhook_deliveries.c.id)
-sa.Index(
-    "webhook_deliveries_due",
-    webhook_deliveries.c.webhook_id,
-    webhook_deliveries.c.next_at,
-    postgresql_where=sa.text("state = 'pending'"),
-)
-sa.Index(
-    "webhook_deliveries_in_flight",
-    webhook_deliveries.c.webhook_id,
-    postgresql_where=sa.text("token is not null"),
-)
-
-webhook_tries = sa.Table(
-    "webhook_tries",
-    metadata,
-    sa.Column("delivery_id", sa.Uuid, sa.ForeignKey("webhook_deliveries.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("started_at", _TIME, nullable=False),
-    sa.Column("status", sa.SmallInteger),
-    sa.Column("error", sa.Text),
-    sa.Column("latency_ms", sa.Integer, nullable=False),
-    sa.PrimaryKeyConstraint("delivery_id", "number"),
-)

@@ -11,13 +11,13 @@ from routing.catalog import Target
 from routing.dialects.accent_table import ACCENTS, OPENAI
 from routing.dialects.accents import Accent
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReply, WireRequest
+from routing.dialects.errors import UNREADABLE, failure
 from routing.dialects.openai_draft import Draft, Refused
-from routing.dialects.openai_errors import classify, classify_in_band, failure, finish_fault
+from routing.dialects.openai_errors import classify, classify_in_band, finish_fault
 from routing.dialects.openai_fields import fit_fields
 from routing.dialects.openai_legacy import modernise
 from routing.dialects.openai_messages import fit_messages
 from routing.dialects.openai_shape import (
-    UNREADABLE,
     Choice,
     Completion,
     Message,

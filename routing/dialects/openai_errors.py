@@ -4,7 +4,6 @@ The shapes really sent: `{"error": {"message", "type", "param", "code"}}`, the s
 `{"error": "text"}`, `{"object": "error", "code": 400}` (vLLM), an HTML page from a proxy, nothing at all.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,7 @@ import msgspec
 
 from jobs.failures import Failure, FailureKind
 from routing.dialects.base import WireReply
-from routing.dialects.openai_shape import UNREADABLE
-from routing.dialects.retry_after import limit_reset_s, retry_after_s
+from routing.dialects.errors import answered, by_status, failure, identifier, read_json, request_field
 
 BY_STATUS_AND_CODE: dict[tuple[int, str], FailureKind] = {
     # Groq: this one request is larger than a whole minute's tokens. Waiting does not shrink it.
@@ -47,22 +45,6 @@ BY_CODE: dict[str, FailureKind] = {
     "engine_overloaded": FailureKind.OVERLOADED,
     "unavailable": FailureKind.OVERLOADED,
 }
-BY_STATUS: dict[int, FailureKind] = {
-    400: FailureKind.BAD_REQUEST,
-    401: FailureKind.BAD_KEY,
-    402: FailureKind.NO_CREDIT,
-    403: FailureKind.BAD_KEY,
-    404: FailureKind.MODEL_NOT_FOUND,
-    408: FailureKind.TRANSIENT,
-    409: FailureKind.TRANSIENT,
-    410: FailureKind.MODEL_NOT_FOUND,
-    413: FailureKind.BAD_REQUEST,
-    422: FailureKind.BAD_REQUEST,
-    425: FailureKind.TRANSIENT,
-    429: FailureKind.RATE_LIMITED,
-    498: FailureKind.OVERLOADED,  # Groq: flex capacity exceeded
-    529: FailureKind.OVERLOADED,
-}
 BROKEN_FINISH: dict[str, FailureKind] = {
     "error": FailureKind.TRANSIENT,  # OpenRouter: the provider behind it broke off
     "insufficient_system_resource": FailureKind.OVERLOADED,  # DeepSeek: cut for lack of capacity
@@ -74,59 +56,6 @@ BY_TYPE: dict[str, FailureKind] = {
     "bad_request_error": FailureKind.BAD_REQUEST,
     "not_found_error": FailureKind.MODEL_NOT_FOUND,
 }
-SENTENCES: dict[FailureKind, str] = {
-    FailureKind.TRANSIENT: "The provider failed; the same call may succeed later",
-    FailureKind.OVERLOADED: "The provider is overloaded",
-    FailureKind.RATE_LIMITED: "The provider limits the rate of this key",
-    FailureKind.NO_CREDIT: "The account at the provider is out of money",
-    FailureKind.BAD_KEY: "The provider refused the key or what it may do",
-    FailureKind.MODEL_NOT_FOUND: "The provider does not serve this model under this name",
-    FailureKind.BAD_REQUEST: "The provider refused the request",
-    FailureKind.CONTEXT_TOO_LONG: "The prompt does not fit the model's window",
-    FailureKind.MALFORMED: "The reply is not a chat completion",
-    FailureKind.TRUNCATED: "The answer ended before its end marker",
-}
-"""Ours, not the provider's: a provider's message may repeat the prompt or a piece of the key."""
-
-_CODE = re.compile(r"(?=.{1,100}\Z)[A-Za-z_.:/-]*(?:[0-9][A-Za-z_.:/-]*){0,4}", re.ASCII)
-"""A code is an identifier with few digits. Anything else may be prose (the prompt) or a key: not to be shown."""
-
-_PARAM = re.compile(r"(?P<field>[a-z_]{1,40})(?:\[[0-9]{1,4}\]|\.[A-Za-z_]{1,40}){0,8}", re.ASCII)
-_FIELDS = frozenset(
-    [
-        "messages",
-        "model",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
-        "temperature",
-        "top_p",
-        "top_logprobs",
-        "logprobs",
-        "n",
-        "seed",
-        "stop",
-        "stream",
-        "stream_options",
-        "max_tokens",
-        "max_completion_tokens",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-        "user",
-        "reasoning_effort",
-        "modalities",
-        "audio",
-        "prediction",
-        "store",
-        "metadata",
-        "service_tier",
-        "functions",
-        "function_call",
-    ]
-)
-"""A field to name to the caller is a path that begins with a field of the body, so it can hold no piece of a prompt."""
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -155,11 +84,6 @@ def classify_in_band(error: Any) -> Failure:
     return _failure(_kind(parsed.status or 200, parsed), 200, parsed, {})
 
 
-def failure(kind: FailureKind, code: str | None = None, status: int | None = 200) -> Failure:
-    """A failure that is told by the shape of the reply alone; `code` names what was wrong with it."""
-    return Failure(kind=kind, message=_sentence(kind, status, code), status=status, code=code)
-
-
 def finish_fault(finish_reason: str | None) -> Failure | None:
     """The failure that a finish reason means; None when the answer did finish."""
     if finish_reason is None:
@@ -175,36 +99,20 @@ def _kind(status: int, error: _Error) -> FailureKind:
         kind = BY_STATUS_AND_CODE.get((status, code)) or BY_CODE.get(code)
         if kind is not None:
             return kind
-    if status in BY_STATUS:
-        return BY_STATUS[status]
     if status == 200:
         return next((BY_TYPE[code] for code in error.codes if code in BY_TYPE), FailureKind.TRANSIENT)
-    if status >= 500:
-        return FailureKind.TRANSIENT
-    return FailureKind.BAD_REQUEST if status >= 400 else FailureKind.MALFORMED
+    return by_status(status)
 
 
 def _failure(kind: FailureKind, status: int, error: _Error, headers: Mapping[str, str]) -> Failure:
-    wait_s = retry_after_s(headers)
-    if wait_s is None and kind is FailureKind.RATE_LIMITED:
-        wait_s = limit_reset_s(headers)
     code = error.codes[0] if error.codes else None
     if code is None and error.status is not None:
         code = str(error.status)
-    return Failure(kind, _sentence(kind, status, code, error.param), status=status, code=code, retry_after_s=wait_s)
-
-
-def _sentence(kind: FailureKind, status: int | None, code: str | None, param: str | None = None) -> str:
-    facts = " ".join(str(fact) for fact in (status, code) if fact is not None)
-    about = f"; it complains of `{param}`" if param else ""
-    return f"{SENTENCES[kind]} ({facts}){about}." if facts else f"{SENTENCES[kind]}{about}."
+    return answered(kind, status, headers, code, error.param)
 
 
 def _parse(body: bytes) -> _Error:
-    try:
-        parsed = msgspec.json.decode(body)
-    except UNREADABLE:
-        return _Error()
+    parsed = read_json(body)
     if isinstance(parsed, list) and parsed:
         parsed = parsed[0]
     if isinstance(parsed, Mapping) and "error" in parsed:
@@ -217,13 +125,8 @@ def _read(error: Any) -> _Error:
         return _Error()
     number = error.get("code")
     is_status = isinstance(number, int) and not isinstance(number, bool) and 400 <= number < 600
-    words = [error.get(name) for name in ("code", "status", "type")]
-    codes = tuple(word.lower() for word in words if isinstance(word, str) and _CODE.fullmatch(word))
+    words = (identifier(error.get(name)) for name in ("code", "status", "type"))
+    codes = tuple(word for word in words if word is not None)
     metadata = error.get("metadata")
     is_moderation = isinstance(metadata, Mapping) and "flagged_input" in metadata
-    return _Error(number if is_status else None, codes, is_moderation, _param(error.get("param")))
-
-
-def _param(word: Any) -> str | None:
-    found = _PARAM.fullmatch(word) if isinstance(word, str) else None
-    return word if found is not None and found["field"] in _FIELDS else None
+    return _Error(number if is_status else None, codes, is_moderation, request_field(error.get("param")))

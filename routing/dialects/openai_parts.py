@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
+from routing.dialects.errors import UNREADABLE
 from routing.dialects.openai_shape import (
-    UNREADABLE,
     LogprobParts,
     is_present,
     joined_logprobs,

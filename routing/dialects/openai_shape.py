@@ -6,9 +6,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from jobs.chat import Usage
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What reading a foreign body can raise: bad JSON or wrong types, bad UTF-8, nesting without end."""
+from routing.dialects.errors import UNREADABLE
 
 MAX_TOKENS = 2_000_000_000
 """More than any call can hold; a larger count is nonsense and would not fit the ledger's integers."""

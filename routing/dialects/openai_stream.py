@@ -12,9 +12,10 @@ import msgspec
 from jobs.chat import Answer
 from jobs.failures import Failure, FailureKind
 from routing.dialects.base import Delta, WireReply
-from routing.dialects.openai_errors import classify_in_band, failure, finish_fault
+from routing.dialects.errors import UNREADABLE, failure
+from routing.dialects.openai_errors import classify_in_band, finish_fault
 from routing.dialects.openai_parts import ChoiceDelta, ChoiceParts
-from routing.dialects.openai_shape import UNREADABLE, read_usage
+from routing.dialects.openai_shape import read_usage
 from routing.dialects.sse import Event, EventReader, Oversized
 
 DONE = b"[DONE]"

@@ -1,5 +1,6 @@
 """Reads how long a provider asks us to stay away, from the headers that providers really send."""
 
+import datetime as dt
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -12,6 +13,7 @@ _SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _BUDGETS = ("requests", "tokens")
+_STAMPED_BUDGETS = ("requests", "tokens", "input-tokens", "output-tokens")
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -42,6 +44,15 @@ def limit_reset_s(headers: Mapping[str, str]) -> float | None:
     return max(used_up or known.values(), default=None)
 
 
+def limit_reset_at_s(headers: Mapping[str, str]) -> float | None:
+    """The same for Anthropic's `anthropic-ratelimit-*-reset`, which are moments (RFC 3339), measured from `date`."""
+    heads = [f"anthropic-ratelimit-{name}" for name in _STAMPED_BUDGETS]
+    waits = {head: _until_moment(headers.get(f"{head}-reset"), headers.get("date")) for head in heads}
+    known = {head: wait for head, wait in waits.items() if wait is not None}
+    used_up = [wait for head, wait in known.items() if headers.get(f"{head}-remaining") == "0"]
+    return max(used_up or known.values(), default=None)
+
+
 def span_s(text: str | None) -> float | None:
     """A span as OpenAI and Groq write it ("1h2m3s", "20s", "93ms"), or plain seconds; None if it is neither."""
     if text is None:
@@ -65,6 +76,16 @@ def _until(text: str, date: str | None) -> float | None:
     try:
         wait = parsedate_to_datetime(text) - parsedate_to_datetime(date)
     except (ValueError, TypeError):  # not a date; or one of the two has no zone
+        return None
+    return _bounded(max(wait.total_seconds(), 0.0))
+
+
+def _until_moment(moment: str | None, date: str | None) -> float | None:
+    if moment is None or date is None:
+        return None
+    try:
+        wait = dt.datetime.fromisoformat(moment) - parsedate_to_datetime(date)
+    except (ValueError, TypeError):  # not a moment or not a date; or one of the two has no zone
         return None
     return _bounded(max(wait.total_seconds(), 0.0))
 

@@ -44,7 +44,7 @@ async def test_a_cancelled_batch_ends_what_waits_and_tells_what_runs(caller: Cal
     assert (reply["cancelled"], reply["cancel_requested"]) == (2, 1)
     batch = await caller.get(f"/v1/batches/{batch_id}")
     assert (batch["counts"]["cancelled"], batch["counts"]["running"]) == (2, 1)
-    assert batch["cancelled_at"] is not None
+    assert (batch["status"], batch["cancelling_at"] >= batch["created_at"]) == ("cancelling", True)
 
 
 async def test_a_batch_is_retried_by_state_as_a_new_batch(caller: Caller):

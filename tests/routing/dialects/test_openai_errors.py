@@ -6,7 +6,8 @@ import pytest
 
 from jobs.failures import Failure, FailureKind
 from routing.dialects.base import WireReply
-from routing.dialects.openai_errors import BY_CODE, BY_STATUS, SENTENCES, classify
+from routing.dialects.errors import BY_STATUS, SENTENCES
+from routing.dialects.openai_errors import BY_CODE, classify
 
 K = FailureKind
 CANARY = "canary-Zx81-prompt"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from routing.dialects.retry_after import MAX_RETRY_AFTER_S, limit_reset_s, retry_after_s, span_s
+from routing.dialects.retry_after import MAX_RETRY_AFTER_S, limit_reset_at_s, limit_reset_s, retry_after_s, span_s
 
 DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
 
@@ -44,3 +44,31 @@ def test_the_used_up_budget_counts():
     assert limit_reset_s({**headers, "x-ratelimit-remaining-tokens": "0"}) == 360.0
     assert limit_reset_s(headers) == 360.0
     assert limit_reset_s({}) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"anthropic-ratelimit-requests-reset": "2026-11-22T10:00:30Z"}, 30.0),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": "2026-11-22T10:00:02Z",
+                "anthropic-ratelimit-input-tokens-remaining": "9000",
+                "anthropic-ratelimit-input-tokens-reset": "2026-11-22T10:01:00Z",
+            },
+            2.0,
+        ),
+        ({"anthropic-ratelimit-output-tokens-reset": "2026-11-22T11:00:10+01:00"}, 10.0),
+        ({"anthropic-ratelimit-tokens-reset": "2026-11-22T09:00:00Z"}, 0.0),
+        ({"anthropic-ratelimit-tokens-reset": "soon"}, None),
+        ({"anthropic-ratelimit-tokens-reset": "2026-11-22T10:00:30"}, None),
+        ({}, None),
+    ],
+)
+def test_case_39_moments_are_measured_from_the_reply_s_own_date(headers: dict[str, str], wait_s: float | None) -> None:
+    assert limit_reset_at_s({"date": DATE, **headers}) == wait_s
+
+
+def test_a_moment_without_a_date_is_unknown() -> None:
+    assert limit_reset_at_s({"anthropic-ratelimit-tokens-reset": "2026-11-22T10:00:30Z"}) is None

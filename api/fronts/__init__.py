@@ -1,0 +1,1 @@
+"""The doors shaped like OpenAI's: its official clients work on them unchanged."""
