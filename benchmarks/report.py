@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import psutil
 
+from benchmarks.bars import Bar
 from benchmarks.crowd import Crowd
 from benchmarks.figures import UPSTREAM, Figures
+from benchmarks.front import Door, lines
 from benchmarks.yard import Room
 
 GROUPS = ("submitter", "api", "worker", "dispatcher", "postgres", "redis", UPSTREAM)
@@ -24,20 +26,6 @@ LEAST_PACE_SHARE = 0.95
 SIDE_WIDTH, COLUMN = 24, 11
 
 
-class Bar(msgspec.Struct, frozen=True):
-    """One thing that was to be reached: what was measured, what was asked, and whether they agree."""
-
-    what: str
-    reached: str
-    asked: str
-    is_met: bool
-
-    @property
-    def line(self) -> str:
-        """The bar as printed."""
-        return f"{self.what:<44}{self.reached:<52}{self.asked:<28}{'ok' if self.is_met else 'missed'}"
-
-
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one call of the bench found. A part that was not asked for is missing."""
 
@@ -47,14 +35,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[Figures] = []
     room: Room | None = None
     crowd: Crowd | None = None
+    door: Door | None = None
 
     def bars(self) -> list[Bar]:
         """The bars that the measured parts can be held to."""
-        return [*self._upstream_bars(), *self._side_bars(), *self._room_bars(), *self._crowd_bars()]
+        door = self.door.bars() if self.door is not None else []
+        return [*self._upstream_bars(), *self._side_bars(), *self._room_bars(), *self._crowd_bars(), *door]
 
     def text(self) -> str:
         """The whole report for a terminal."""
-        return "\n".join([*table(self.sides), "", *(bar.line for bar in self.bars())])
+        door = ["", *lines(self.door)] if self.door is not None else []
+        return "\n".join([*table(self.sides), *door, "", *(bar.line for bar in self.bars())])
 
     def keep(self, path: Path) -> None:
         """Write it as JSON."""

@@ -1,5 +1,7 @@
 """A provider that costs next to nothing: answers every POST with one fixed chat.completion, N ms after it came.
 
+A call with `"stream": true` gets tokens instead, each of which says when it left: nanoseconds of the machine's clock.
+
     python -m benchmarks.upstream --delay-ms 200       # prints its port, serves until SIGTERM
 
 A bare `asyncio.Protocol` on uvloop. It knows just enough HTTP/1.1 for the clients here: keep-alive, bodies with a
@@ -11,6 +13,7 @@ import asyncio
 import json
 import re
 import signal
+import time
 from collections import deque
 from typing import Any, cast
 
@@ -37,6 +40,10 @@ COMPLETION: dict[str, Any] = {
     ],
     "usage": {"prompt_tokens": 200, "completion_tokens": 2, "total_tokens": 202},
 }
+TOKENS, TOKEN_GAP_S = 50, 0.02
+"""A stream's tokens, and the time between two: fifty a second, as a brisk model speaks."""
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+IS_STREAM = re.compile(rb'"stream":\s*true')
 HEAD_END = b"\r\n\r\n"
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 
@@ -58,6 +65,36 @@ def request_bytes(data: bytes | bytearray) -> int | None:
     return head_end + len(HEAD_END) + (int(found[1]) if found else 0)
 
 
+def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    """One chat.completion.chunk as an HTTP/1.1 chunk."""
+    head = {"id": "chatcmpl-bench", "object": "chat.completion.chunk", "created": 1_790_000_000, "model": "bench-1"}
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return framed(b"data: " + json.dumps({**head, "choices": [choice]}).encode() + b"\n\n")
+
+
+def framed(data: bytes) -> bytes:
+    """An HTTP/1.1 chunk."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+USAGE_CHUNK = framed(
+    b'data: {"id": "chatcmpl-bench", "object": "chat.completion.chunk", "created": 1790000000, "model": "bench-1",'
+    b' "choices": [], "usage": {"prompt_tokens": 200, "completion_tokens": 50, "total_tokens": 250}}\n\n'
+)
+
+
+async def speak(transport: asyncio.Transport, delay_s: float) -> None:
+    """A stream: each token's text is the time at which it leaves, in ns, and a space."""
+    await asyncio.sleep(delay_s)
+    transport.write(STREAM_HEAD + chunk({"role": "assistant", "content": ""}))
+    for _ in range(TOKENS):
+        await asyncio.sleep(TOKEN_GAP_S)
+        if transport.is_closing():
+            return
+        transport.write(chunk({"content": f"{time.time_ns()} "}))
+    transport.write(chunk({}, "stop") + USAGE_CHUNK + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+
 class Provider:
     """Holds calls and answers each when it is due. One delay for all, so they fall due in the order they came."""
 
@@ -65,6 +102,7 @@ class Provider:
         self._delay_s = delay_s
         self._loop = loop
         self._held: deque[tuple[float, asyncio.Transport]] = deque()
+        self._streams: set[asyncio.Task[None]] = set()
         self._calls = 0
         self._peak = 0
 
@@ -76,6 +114,13 @@ class Provider:
         self._peak = max(self._peak, len(self._held))
         if len(self._held) == 1:
             self._loop.call_at(due_s, self._answer_due)
+
+    def stream(self, transport: asyncio.Transport) -> None:
+        """Answer a call in tokens."""
+        self._calls += 1
+        task = self._loop.create_task(speak(transport, self._delay_s))
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
 
     def stats(self) -> bytes:
         """The reply to `GET /stats`."""
@@ -117,7 +162,8 @@ class Connection(asyncio.Protocol):
             return
         if self._transport is not None:
             if whole.startswith(b"POST"):
-                self._provider.hold(self._transport)
+                speaks = IS_STREAM.search(whole) is not None
+                (self._provider.stream if speaks else self._provider.hold)(self._transport)
             else:
                 self._transport.write(self._provider.stats())
         self._waiting = bytearray()

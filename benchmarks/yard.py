@@ -117,6 +117,11 @@ class BenchYard:
         self._start("worker", processes.worker("all", LANES, SLOTS))
         self.stage.wait_for_consumer()
 
+    def start_interactive_worker(self) -> None:
+        """Start a worker of the interactive lane alone, as `tokenyard up` does."""
+        self._start("worker", processes.worker("interactive", ("interactive",), SLOTS))
+        self.stage.wait_for_consumer()
+
     def submit(self, jobs: int) -> float:
         """Submit a bulk and leave it; returns the seconds from its first byte to the 202."""
         driver = self._driver(jobs, "--leave")
