@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib.resources import files
 from uuid import UUID, uuid4
 
 from fastapi import Depends, FastAPI
@@ -42,7 +41,7 @@ from api.quota import Quota
 from api.ring import Ring
 from jobs import logs, meters, traces
 from jobs.broker import Bells, make_app
-from jobs.configuration import load, providers_on
+from jobs.configuration import load, load_catalog, providers_on
 from jobs.health import HealthReader
 from jobs.job import Submission
 from jobs.resolver import Names
@@ -53,7 +52,6 @@ from jobs.store.session import Database
 from jobs.store.submit import insert
 from migrations.run import head
 from routing.addresses import rules_of
-from routing.catalog_load import catalog_of
 from routing.plan import Yard
 
 log = logging.getLogger(__name__)
@@ -151,7 +149,7 @@ def build(settings: Settings) -> Front:
     database = Database(settings.database_url, pool_size=POOL_SIZE)
     signals = Signals(settings.redis_url)
     reader = HealthReader(settings.redis_url)
-    catalog = catalog_of(settings, files("routing").joinpath("catalog.toml").read_text(encoding="utf-8"))
+    catalog = load_catalog(settings)
     yard = Yard(catalog, providers_on(settings), settings.policies_version)
     submissions: Flush[Submission, UUID] = Flush(
         database, insert, lambda row: row.id, window_s=0.0, patience_s=(), told=meters.flushed("submissions")

@@ -1,5 +1,6 @@
 """GET /metrics: this process's figures, and the fleet's from Postgres and Redis, read at most every five seconds."""
 
+import datetime as dt
 from collections.abc import Iterable, Iterator
 
 from fastapi import APIRouter, Request, Response
@@ -122,12 +123,15 @@ def _gates(health: Health) -> list[Metric]:
 
 
 def _prices(front: Front) -> list[Metric]:
-    known = front.yard.catalog.deployments.values()
-    return [_family("tokenyard_price_usd_per_million_tokens", [sample for each in known for sample in _price(each)])]
+    today = dt.datetime.now(dt.UTC).date()
+    known = front.yard.catalog.at(front.yard.enabled)
+    return [
+        _family("tokenyard_price_usd_per_million_tokens", [sample for each in known for sample in _price(each, today)])
+    ]
 
 
-def _price(deployment: Deployment) -> Samples:
-    price = deployment.price
+def _price(deployment: Deployment, today: dt.date) -> Samples:
+    price = deployment.price_on(today)
     if price is None:
         return []
     return [((deployment.id, "input"), float(price.input)), ((deployment.id, "output"), float(price.output))]

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from api import show
 from api.auth import NEEDS_READ
 from api.front import front_of
-from routing.catalog_shown import shown
+from routing.catalog_shown import shown_on
 
 router = APIRouter(tags=["catalogue"])
 
@@ -15,7 +15,7 @@ async def list_models(request: Request) -> Response:
     """What `request.model` may name: models with their deployments and prices, and policies."""
     front = front_of(request)
     catalog = front.yard.catalog
-    models = shown(catalog, front.yard.enabled)
+    models = shown_on(catalog, front.yard.enabled)
     policies = [
         {"name": name, "tiers": policy.tiers, "min_confidence": policy.min_confidence}
         for name, policy in front.policies.items()

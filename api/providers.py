@@ -54,7 +54,7 @@ async def list_providers(request: Request, key: Reader) -> Response:
 
 def _provider(name: str, provider: Provider, front: Front, health: Health, recent: RecentShape) -> ProviderShape:
     views = {(view.kind, view.name): view for view in health.breakers}
-    served = {deployment.id for deployment in front.yard.catalog.deployments.values() if deployment.provider == name}
+    served = {deployment.id for deployment in front.yard.catalog.at((name,))}
     lately = {view.name for view in health.breakers if view.kind == "deployment"}
     served |= {found for found in lately if found.endswith(f"@{name}")}  # a catalogue of another day served it
     keys = [view for view in health.keys if view.provider == name]

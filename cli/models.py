@@ -10,9 +10,8 @@ import typer
 from cli.client import URL_VARIABLE, errors, visit
 from cli.up import Var, console, plain_errors
 from cli.wording import UNKNOWN, show, table
-from cli.yard import CHECKOUT, Yard
-from jobs.configuration import load, providers_on
-from routing.catalog_load import catalog_of
+from cli.yard import Yard
+from jobs.configuration import load, load_catalog, providers_on
 from routing.catalog_shown import shown
 
 HEADS = ("model", "can", "context", "served by", "", "in $/M", "out $/M", "valid from")
@@ -85,6 +84,6 @@ def _known(var: Path | None) -> list[dict[str, Any]]:
             return found
     with plain_errors():
         settings = load()
-        catalog = catalog_of(settings, (CHECKOUT / "routing" / "catalog.toml").read_text("utf-8"))
+        catalog = load_catalog(settings)
     errors.print("No yard runs here: this is what the settings say.")
     return shown(catalog, providers_on(settings))

@@ -9,10 +9,17 @@ from cli.embedded import Postgres, Redis
 from cli.processes import Process
 from cli.servers import Server
 from cli.supervisor import Plan
-from cli.yard import CHECKOUT, Yard, next_free_port
-from jobs.configuration import CONFIG_VARIABLE, ENVIRONMENT, NETWORKS_VARIABLE, config_paths, load
+from cli.yard import Yard, next_free_port
+from jobs.configuration import (
+    CATALOG_VARIABLE,
+    CONFIG_VARIABLE,
+    ENVIRONMENT,
+    NETWORKS_VARIABLE,
+    config_paths,
+    load,
+    load_catalog,
+)
 from jobs.settings import Settings
-from routing.catalog_load import catalog_of
 
 SANDBOX_VARIABLE = "TOKENYARD_SANDBOX"
 """`only`: offline providers whatever keys there are, and none of the user's; the demo spends nobody's money."""
@@ -43,6 +50,7 @@ def compose(yard: Yard, environ: Mapping[str, str]) -> Plan:
     }
     trusted = dict.fromkeys((*settings.webhooks.allow_networks, LOOPBACK))
     addresses[NETWORKS_VARIABLE] = ",".join(trusted)
+    addresses[CATALOG_VARIABLE] = settings.catalog.file or str(yard.catalog_path)
     is_sandbox_only = environ.get(SANDBOX_VARIABLE) == "only"
     configs = [] if is_sandbox_only else [str(path.absolute()) for path in config_paths(environ)]
     steps, providers = [processes.migrate()], list[Process]()
@@ -56,7 +64,7 @@ def compose(yard: Yard, environ: Mapping[str, str]) -> Plan:
     if configs:
         addresses[CONFIG_VARIABLE] = os.pathsep.join(configs)
     # The processes would find a mistake too, each in its own log and after a restart or three.
-    catalog_of(load(environ={**environ, **addresses}), (CHECKOUT / "routing" / "catalog.toml").read_text("utf-8"))
+    load_catalog(load(environ={**environ, **addresses}))
     host, port = settings.api.host, next_free_port(settings.api.host, settings.api.port)
     api_url = url_at(host, port)
     flower_host, flower_port = settings.flower.host, next_free_port(settings.flower.host, settings.flower.port)

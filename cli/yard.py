@@ -73,6 +73,7 @@ class Yard:
         self.var = (var or Path(os.environ.get(VAR_VARIABLE) or "var")).absolute()
         self.log = self.var / "log"
         self.key_path = self.var / "key"
+        self.catalog_path = self.var / "catalog.json"
         self.flower_password_path = self.var / "flower-password"
         self.sandbox = self.var / "sandbox"
         self.sandbox_config = self.var / "sandbox.toml"

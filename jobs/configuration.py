@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from jobs.settings import ProviderKey, Settings, SettingsError, Table, parse
+from routing.book import EMPTY, Book, BookError, open_book
+from routing.catalog import Catalog
+from routing.catalog_load import catalog_of
+from routing.shelf import EntryError, check_book
 
 ENVIRONMENT = {"TOKENYARD_DATABASE_URL": "database_url", "TOKENYARD_REDIS_URL": "redis_url"}
 SESSION_PREFIX = "tokenyard-"
 """Processes name their sessions in Postgres `tokenyard-ROLE@HOST`, by PGAPPNAME."""
 SHIPPED = files("jobs").joinpath("defaults.toml")
+SHIPPED_BOOK, KEPT = files("routing").joinpath("catalog.json"), files("routing").joinpath("catalog.toml")
+CATALOG_VARIABLE = "TOKENYARD_CATALOG"
+"""[catalog] file; a yard of `tokenyard up` names one in its var folder with it."""
 NETWORKS_VARIABLE = "TOKENYARD_WEBHOOK_NETWORKS"
 """[webhooks] allow_networks, separated by commas; a yard of `tokenyard up` opens loopback with it."""
 CONFIG_VARIABLE = "TOKENYARD_CONFIG"
@@ -26,9 +33,42 @@ def load(flags: Table | None = None, environ: Mapping[str, str] | None = None) -
     layers += [_read(path) for path in config_paths(environment)]
     if networks := environment.get(NETWORKS_VARIABLE):
         layers.append({"webhooks": {"allow_networks": networks.split(",")}})
+    if catalog := environment.get(CATALOG_VARIABLE):
+        layers.append({"catalog": {"file": catalog}})
     layers.append({key: environment[name] for name, key in ENVIRONMENT.items() if environment.get(name)})
     layers.append(flags or {})
     return parse(layers)
+
+
+def load_catalog(settings: Settings) -> Catalog:
+    """The catalogue of every process: the shipped file, the user's own if there is one, what is kept by hand, settings.
+
+    Raises SettingsError with the file, the entry, and what is wrong with it.
+    """
+    return catalog_of(settings, KEPT.read_text(encoding="utf-8"), (shipped_book(), own_book(settings.catalog.file)))
+
+
+def shipped_book() -> Book:
+    """The catalogue file that ships with the product."""
+    return open_book(SHIPPED_BOOK.read_bytes(), SHIPPED_BOOK.name)
+
+
+def own_book(path: str) -> Book:
+    """The user's catalogue file, every entry looked at once; empty when there is none yet. Raises SettingsError."""
+    try:
+        raw = Path(path).read_bytes() if path else None
+    except FileNotFoundError:
+        raw = None
+    except OSError as error:
+        raise SettingsError(f"catalog.file: {path} can't be read: {error.strerror}") from error
+    if raw is None:
+        return EMPTY
+    try:
+        book = open_book(raw, path)
+        check_book(book)
+    except (BookError, EntryError) as error:
+        raise SettingsError(f"catalog.file: {error}; import it anew, or remove {path}") from error
+    return book
 
 
 def config_paths(environment: Mapping[str, str]) -> list[Path]:

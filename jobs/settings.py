@@ -157,6 +157,13 @@ class Task(_Section, frozen=True):
     compare: Literal["exact", "json", "number"] = "exact"
 
 
+class CatalogFile(_Section, frozen=True):
+    """The user's own catalogue, over the shipped one."""
+
+    file: str = ""
+    """What `tokenyard catalog import --apply` writes; a yard of `tokenyard up` keeps it in its var folder."""
+
+
 class Settings(_Section, frozen=True):
     """Everything a process needs to know, once, passed in."""
 
@@ -171,6 +178,7 @@ class Settings(_Section, frozen=True):
     retention: Retention = Retention()
     telemetry: Telemetry = Telemetry()
     webhooks: Webhooks = Webhooks()
+    catalog: CatalogFile = CatalogFile()
     providers: dict[str, Provider] = {}
     policies: dict[str, Policy] = {}
     tasks: dict[str, Task] = {}

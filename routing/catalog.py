@@ -1,10 +1,11 @@
 """What can carry a job: models, the deployments that serve them, and their prices."""
 
 import datetime as dt
+import difflib
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -70,11 +71,15 @@ ABILITIES = tuple(name for name in Model.__struct_fields__ if name.startswith("h
 WINDOWS = ("context_tokens", "max_input_tokens", "max_output_tokens")
 
 
+MOST_ALIKE = 400
+"""Names that are compared whole with a wrong one: 10 ms at most."""
+
+
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who says so, and when."""
 
     source: str
-    as_of: dt.date
+    as_of: dt.date | None = None
 
 
 class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,13 +145,30 @@ class Target(msgspec.Struct, frozen=True):
     """A variant of the provider's dialect by name; empty: the dialect's own."""
 
 
+class Serving(Protocol):
+    """The deployments of each model."""
+
+    def get(self, model_id: str, otherwise: tuple[Deployment, ...], /) -> tuple[Deployment, ...]:
+        """A model's deployments, or what to take for a model that there is not."""
+
+    def at(self, providers: Collection[str], /) -> list[str]:
+        """Ids of the models that any of these providers serves, in the catalogue's order."""
+
+
+class ByModel(dict[str, tuple[Deployment, ...]]):
+    """The same of a catalogue that is held whole."""
+
+    def at(self, providers: Collection[str], /) -> list[str]:
+        """Ids of the models that any of these providers serves."""
+        return [name for name, served in self.items() if any(each.provider in providers for each in served)]
+
+
 class Catalog(msgspec.Struct, frozen=True):
     """Models and deployments by id, with one version for the whole."""
 
     models: Mapping[str, Model]
     deployments: Mapping[str, Deployment]
-    served: Mapping[str, tuple[Deployment, ...]]
-    """The deployments of each model."""
+    served: Serving
     version: str
 
     @classmethod
@@ -159,7 +181,7 @@ class Catalog(msgspec.Struct, frozen=True):
                 raise ValueError(
                     f"deployment {deployment.id}: there is no model {deployment.model!r}; add it under [[models]]"
                 )
-        of_model = {name: tuple(d for d in served.values() if d.model == name) for name in by_id}
+        of_model = ByModel({name: tuple(d for d in served.values() if d.model == name) for name in by_id})
         facts = msgspec.json.encode([sorted_parts(by_id), sorted_parts(served)])
         return cls(by_id, served, of_model, hashlib.sha256(facts).hexdigest()[:12])
 
@@ -169,6 +191,11 @@ class Catalog(msgspec.Struct, frozen=True):
             return (self.deployments[name],)
         return self.served.get(name, ())
 
+    def at(self, providers: Collection[str]) -> list[Deployment]:
+        """All deployments at these providers."""
+        found = (served for name in self.served.at(providers) for served in self.candidates(name))
+        return [served for served in found if served.provider in providers]
+
     def model_at(self, deployment: Deployment) -> Model:
         """The model as this deployment serves it: with its window, and without what it lacks there."""
         model = self.models[deployment.model]
@@ -177,6 +204,25 @@ class Catalog(msgspec.Struct, frozen=True):
             if (tokens := getattr(deployment, name)) is not None:
                 here[name] = tokens
         return replace(model, **here) if here else model
+
+
+def nearest(name: str, others: Iterable[str], catalog: Catalog) -> str | None:
+    """The known name most like this one: of `others` (policies), the models, or the deployments of the model meant.
+
+    Compared whole only with names that begin alike somewhere: there are thousands, and anyone may ask.
+    """
+    model, at, _ = name.partition("@")
+    if at and model in catalog.models:
+        return _closest(name, (served.id for served in catalog.candidates(model))) or model
+    starts = {part[:3] for part in model.lower().split("/") if part}
+    alike = [known for known in catalog.models if any(part[:3] in starts for part in known.split("/"))]
+    if (bare := [known for known in alike if known.rpartition("/")[2] == model.lower()]) and "/" not in model:
+        return bare[0]
+    return _closest(model, [*others, *alike[:MOST_ALIKE]])
+
+
+def _closest(name: str, known: Iterable[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
 
 
 def sorted_parts(parts: Mapping[str, Any]) -> list[Any]:

@@ -1,52 +1,103 @@
 """The catalogue as it is shown: `GET /v1/models` and `tokenyard models`, from one description."""
 
-from collections.abc import Collection
+import datetime as dt
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from routing.catalog import Catalog, Deployment, Model
+import msgspec
+
+from routing.catalog import Catalog, Deployment, Evidence, Model
+from routing.prices import KINDS, Price, Rates
 
 Shown = dict[str, Any]
+FACTS = tuple(name for name in Model.__struct_fields__ if name not in ("id", "source", "as_of", "evidence"))
+"""The columns of the capability matrix: what may be known of a model."""
+SERVED_FACTS = ("region", "zero_retention", "has_batch", "has_caching", "data_policy", "retires_on")
+"""What may be known of a deployment beside its price and its windows."""
 
 
-def shown(catalog: Catalog, enabled: Collection[str]) -> list[Shown]:
-    """Every model with its deployments and prices, in OpenAI's list shape plus our fields; None is unknown.
+def shown(catalog: Catalog, enabled: Collection[str], day: dt.date | None = None) -> list[Shown]:
+    """Every model with all its deployments, in OpenAI's list shape plus our fields: megabytes. None is unknown.
 
-    `enabled`: the providers that have a key (or want none).
+    `enabled`: the providers that have a key (or want none). `day`: whose prices; None: the newest.
     """
-    return [_model(model, catalog, enabled) for model in catalog.models.values()]
+    return shown_models(catalog, catalog.models, enabled, day)
 
 
-def _model(model: Model, catalog: Catalog, enabled: Collection[str]) -> Shown:
+def shown_on(catalog: Catalog, enabled: Collection[str], day: dt.date | None = None) -> list[Shown]:
+    """Only the models that a provider which is on serves; the others are not even opened."""
+    return shown_models(catalog, catalog.served.at(enabled), enabled, day)
+
+
+def shown_models(
+    catalog: Catalog, names: Iterable[str], enabled: Collection[str], day: dt.date | None = None
+) -> list[Shown]:
+    """The same of the named models, on or not. Raises KeyError for a name that there is not."""
+    return [_model(catalog.models[name], catalog, enabled, day) for name in names]
+
+
+def _model(model: Model, catalog: Catalog, enabled: Collection[str], day: dt.date | None) -> Shown:
     return {
         "id": model.id,
         "object": "model",
         "created": 0,
         "owned_by": model.id.split("/", maxsplit=1)[0],
-        "context_tokens": model.context_tokens,
-        "max_output_tokens": model.max_output_tokens,
-        "has_tools": model.has_tools,
-        "has_vision": model.has_vision,
-        "has_logprobs": model.has_logprobs,
+        **{name: _plain(getattr(model, name)) for name in FACTS},
         "source": model.source,
-        "deployments": [_deployment(served, enabled) for served in catalog.candidates(model.id)],
+        "as_of": _plain(model.as_of),
+        "evidence": evidence(model, FACTS),
+        "deployments": [_deployment(served, enabled, day) for served in catalog.candidates(model.id)],
     }
 
 
-def _deployment(deployment: Deployment, enabled: Collection[str]) -> Shown:
-    price = deployment.price
+def evidence(of: Model | Deployment, names: Iterable[str]) -> Shown:
+    """Source and day of every fact that is known, by its name."""
+    main = Evidence(of.source, of.as_of)
+    found = {name: of.evidence.get(name, main) for name in names if getattr(of, name) is not None}
+    return {name: {"source": said.source, "as_of": _plain(said.as_of)} for name, said in found.items()}
+
+
+def _deployment(deployment: Deployment, enabled: Collection[str], day: dt.date | None) -> Shown:
+    price = deployment.price_on(day)
     return {
         "id": deployment.id,
         "provider": deployment.provider,
+        "upstream": deployment.upstream,
         "enabled": deployment.provider in enabled,
-        "region": deployment.region,
-        "zero_retention": deployment.zero_retention,
         "sandbox": deployment.is_sandbox,
-        "price": None
-        if price is None
-        else {
-            "input_usd_per_mtok": str(price.input),
-            "output_usd_per_mtok": str(price.output),
-            "valid_from": price.valid_from.isoformat(),
-            "source": price.source,
-        },
+        **{name: _plain(getattr(deployment, name)) for name in SERVED_FACTS},
+        "context_tokens": deployment.context_tokens,
+        "max_input_tokens": deployment.max_input_tokens,
+        "max_output_tokens": deployment.max_output_tokens,
+        "lacks": sorted(deployment.lacks),
+        "evidence": evidence(deployment, SERVED_FACTS),
+        "price": None if price is None else _price(price),
+        "earlier_prices": [_price(earlier) for earlier in deployment.earlier_prices if earlier is not price],
     }
+
+
+def _price(price: Price) -> Shown:
+    batch = {f"batch_{name}": getattr(price, f"batch_{name}") for name in ("input", "output")}
+    return {
+        **_rates(price),
+        **{f"{name}_usd_per_mtok": _usd(usd) for name, usd in batch.items() if usd is not None},
+        "long": [{"above_input_tokens": each.above_input_tokens, **_rates(each)} for each in price.long],
+        "valid_from": price.valid_from.isoformat(),
+        "source": price.source,
+        "version": price.version,
+    }
+
+
+def _rates(rates: Rates) -> Shown:
+    known = {name: getattr(rates, name) for name in ("input", "output", *KINDS)}
+    return {f"{name}_usd_per_mtok": _usd(usd) for name, usd in known.items() if usd is not None}
+
+
+def _usd(usd: object) -> str:
+    return str(usd)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return msgspec.to_builtins(value)

@@ -1,7 +1,6 @@
 """Plans a job: which deployments to ask, in which order, at what cost, and a receipt that says why."""
 
 import datetime as dt
-import difflib
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ from jobs.chat import ChatRequest
 from jobs.failures import Failure, FailureKind
 from jobs.policy import Intent, Policy
 from jobs.receipt import Receipt
-from routing.catalog import Catalog
+from routing.catalog import Catalog, nearest
 from routing.eligibility import (
     AUTO,
     NOTHING,
@@ -103,8 +102,8 @@ def policy_for(
         return Policy(name=name, tiers=((name,),))
     param = "policy" if policy_name else "request.model"
     shown = name[:LONGEST_NAME]
-    near = difflib.get_close_matches(shown, [*policies, *catalog.models, *catalog.deployments], n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is."
+    near = nearest(shown, policies, catalog)
+    hint = f"did you mean {near!r}?" if near else "GET /v1/models lists what there is."
     return UnknownName(param, f"{param}: no policy, model or deployment is called {shown!r}; {hint}")
 
 

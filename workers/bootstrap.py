@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib.resources import files
 from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
 from jobs import meters
-from jobs.configuration import providers_on
+from jobs.configuration import load_catalog, providers_on
 from jobs.gatekeys import CHANNEL
 from jobs.job import Job
 from jobs.lanes import Lane
@@ -28,7 +27,6 @@ from jobs.store.fleet import Presence
 from jobs.store.recent import last_minute
 from jobs.store.session import Database, StoreUnavailable
 from routing.catalog import Catalog
-from routing.catalog_load import catalog_of
 from routing.dialects.registry import check_accents
 from routing.plan import Plan, UnknownName, Yard, plan, policy_for
 from workers.counters import FallbackCounters, MemoryCounters, RedisCounters, Seed
@@ -50,11 +48,6 @@ LANES_VARIABLE = "TOKENYARD_LANES"
 NAME_VARIABLE = "TOKENYARD_WORKER"
 UNCOUNTED_WORKERS = 4
 """Until the first beat has counted them: with Redis away a worker that just started must not take the whole limit."""
-
-
-def shipped_catalog() -> str:
-    """The text of the catalogue that ships with the product."""
-    return files("routing").joinpath("catalog.toml").read_text(encoding="utf-8")
 
 
 def lanes_of_this_process() -> tuple[Lane, ...]:
@@ -115,7 +108,7 @@ async def build(settings: Settings) -> Parts:
     transport = Transport(allow_real=settings.allow_real_calls)
     parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
     check_accents(settings.providers)
-    parts.plan = planner(settings, catalog_of(settings, shipped_catalog()))
+    parts.plan = planner(settings, load_catalog(settings))
     parts.background += [health.work, partial(parts.signals.listen, CHANNEL, health.hear)]
     parts.closers += [health.aclose, scripts.aclose]
     parts.share_limits = partial(setattr, counters, "live_workers")

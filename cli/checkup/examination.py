@@ -8,15 +8,14 @@ from cli.checkup import bells, gates, machine, record, server
 from cli.checkup import settings as configured
 from cli.checkup.finding import CHECKS, Finding, fail, skipped
 from cli.client import URL_VARIABLE
-from cli.yard import CHECKOUT, Yard
+from cli.yard import Yard
 from jobs import redis_vitals
-from jobs.configuration import load
+from jobs.configuration import load, load_catalog
 from jobs.health import Health, HealthReader
 from jobs.settings import Settings, SettingsError
 from jobs.store import vitals
 from jobs.store.session import StoreUnavailable
 from migrations.run import head
-from routing.catalog_load import catalog_of
 from routing.dialects.registry import check_accents
 
 
@@ -25,7 +24,7 @@ def examine(yard: Yard) -> list[Finding]:
     environ = yard.surroundings(os.environ)
     try:
         settings = load(environ=environ)
-        catalog = catalog_of(settings, (CHECKOUT / "routing" / "catalog.toml").read_text("utf-8"))
+        catalog = load_catalog(settings)
         check_accents(settings.providers)
     except SettingsError as error:
         remedy = "correct tokenyard.toml (or what TOKENYARD_CONFIG names)"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jobs.failures import FailureKind
 from jobs.policy import Intent, Policy
 from jobs.receipt import MAX_BYTES, MAX_EXCLUDED, Receipt
-from routing.catalog import Catalog, Deployment, Model
+from routing.catalog import ByModel, Catalog, Deployment, Model
 from routing.plan import Yard, feasible, plan
 from tests.routing.yards import (
     ABILITIES,
@@ -144,7 +144,7 @@ def test_a_receipt_never_exceeds_its_size(names, policy_name, version, has_windo
     catalog = Catalog(
         {model.id: model for model in models},
         {one.id: one for one in served},
-        {one.model: (one,) for one in served},
+        ByModel({one.model: (one,) for one in served}),
         version,
     )
     on = Yard(catalog, frozenset(one.provider for one in served), version)
