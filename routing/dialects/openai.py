@@ -12,8 +12,10 @@ from routing.dialects.accent_table import ACCENTS, OPENAI
 from routing.dialects.accents import Accent
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReply, WireRequest
 from routing.dialects.errors import UNREADABLE, failure
+from routing.dialects.openai_clean import clean
 from routing.dialects.openai_draft import Draft, Refused
 from routing.dialects.openai_errors import classify, classify_in_band, finish_fault
+from routing.dialects.openai_face import is_official
 from routing.dialects.openai_fields import fit_fields
 from routing.dialects.openai_legacy import modernise
 from routing.dialects.openai_messages import fit_messages
@@ -78,7 +80,14 @@ class OpenAIDialect:
             completion = read_completion(reply.body)
         except UNREADABLE:
             return classify(reply)  # an error in a shape of its own, or malformed
-        return answer_of(completion, reply.body)
+        broken = fault_of(completion)
+        if broken is not None:
+            return broken
+        if is_official(reply.body):
+            return answer_of(completion, reply.body)
+        usage = read_usage(completion.usage)  # before its quirks are gone
+        body = msgspec.json.encode(clean(msgspec.json.decode(reply.body)))
+        return msgspec.structs.replace(answer_of(read_completion(body), body), usage=usage)
 
     def decode_stream(self) -> StreamDecoder:
         """A fresh decoder for one streamed call whose status was 200."""
@@ -89,15 +98,18 @@ class OpenAIDialect:
         return classify(reply)
 
 
-def answer_of(completion: Completion, body: bytes) -> Answer | Failure:
-    """Judge a completion by its shape. `body` is handed out as it is: the provider's bytes."""
+def fault_of(completion: Completion) -> Failure | None:
+    """Judge a completion by its shape; None when it is an answer."""
     if completion.error is not None:
         return classify_in_band(completion.error)
     if not completion.choices:
         return failure(FailureKind.MALFORMED, "no_choices")
-    broken = next((fault for choice in completion.choices if (fault := _fault(choice)) is not None), None)
-    if broken is not None:
-        return broken
+    return next((fault for choice in completion.choices if (fault := _fault(choice)) is not None), None)
+
+
+def answer_of(completion: Completion, body: bytes) -> Answer:
+    """The answer of a completion that has no fault. `body` is handed out as it is."""
+    assert completion.choices
     first = completion.choices[0]
     message = first.message or Message()
     return Answer(

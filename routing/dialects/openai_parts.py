@@ -1,5 +1,6 @@
 """Puts the deltas of one streamed choice together: text, refusal, tool calls, log-probabilities."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from routing.dialects.openai_shape import (
     is_present,
     joined_logprobs,
     official_finish,
-    text_of,
+    split_content,
 )
 
 
@@ -27,15 +28,19 @@ class ToolDelta(msgspec.Struct, frozen=True):
     index: int | None = None
     id: str | None = None
     function: FunctionDelta | None = None
+    extra_content: Any = None
 
 
 class MessageDelta(msgspec.Struct, frozen=True):
-    """A piece of the message; reasoning goes by two names and is kept under the one it came with."""
+    """A piece of the message; reasoning goes by two names."""
 
     content: str | list[Any] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    reasoning_details: Any = None
+    annotations: Any = None
+    audio: Any = None
     tool_calls: list[ToolDelta] | None = None
     function_call: FunctionDelta | None = None
 
@@ -59,6 +64,7 @@ class Call(msgspec.Struct):
     id: str = ""
     name: str = ""
     arguments: list[str] = msgspec.field(default_factory=list)
+    extra_content: Any = None
 
     def add(self, function: FunctionDelta | None) -> bool:
         """Returns whether arguments or a name came. The name is taken once: some servers repeat it in each piece."""
@@ -81,6 +87,8 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.place = 0
+        """Of the call that the last piece belonged to: the index that an official chunk gives it."""
         self._by_index: dict[int, Call] = {}
 
     def add(self, delta: ToolDelta) -> bool:
@@ -91,7 +99,9 @@ class ToolCalls:
             self.calls.append(call)
         if delta.index is not None:
             self._by_index[delta.index] = call
+        self.place = next(place for place, known in enumerate(self.calls) if known is call)
         call.id = call.id or delta.id or ""
+        call.extra_content = delta.extra_content or call.extra_content
         return call.add(delta.function)
 
     def _find(self, delta: ToolDelta) -> Call | None:
@@ -112,9 +122,35 @@ class ToolCalls:
     def shown(self) -> list[dict[str, Any]]:
         """`message.tool_calls`; a call that never got an id gets its place as one, for the tool's answer to name."""
         return [
-            {"id": call.id or f"call_{place}", "type": "function", "function": call.shown()}
+            {
+                "id": call.id or f"call_{place}",
+                "type": "function",
+                "function": call.shown(),
+                **({"extra_content": call.extra_content} if call.extra_content else {}),
+            }
             for place, call in enumerate(self.calls)
         ]
+
+
+class Details:
+    """`reasoning_details`, whose pieces come with the index of the whole that they belong to (OpenRouter's form)."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+
+    def add(self, pieces: Any) -> None:
+        """Text and summaries grow, everything else is taken as it came last: a signature comes at the end."""
+        for piece in pieces if isinstance(pieces, list) else ():
+            if not isinstance(piece, Mapping):
+                continue
+            key = (piece.get("type"), piece.get("index"))
+            whole = next((item for item in self.items if (item.get("type"), item.get("index")) == key), None)
+            if whole is None or key[1] is None or piece.get("type") == "reasoning.encrypted":
+                self.items.append(dict(piece))
+                continue
+            for name, part in piece.items():
+                grows = name in {"text", "summary"} and isinstance(part, str) and isinstance(whole.get(name), str)
+                whole[name] = whole[name] + part if grows else whole.get(name) if part is None else part
 
 
 class ChoiceParts:
@@ -122,11 +158,16 @@ class ChoiceParts:
 
     def __init__(self) -> None:
         self.finish_reason: str | None = None
+        self.places: list[int] = []
+        """Of the tool calls in the last delta."""
         self._tools = ToolCalls()
         self._function: Call | None = None
         self._texts: dict[str, list[str]] = {}
         self._logprobs: dict[str, list[msgspec.Raw]] = {}
         self._has_odd_logprobs = False
+        self._details = Details()
+        self._annotations: list[Any] = []
+        self._audio: dict[str, Any] = {}
 
     def add(self, choice: ChoiceDelta) -> bool:
         """Returns whether it brought text, reasoning or a part of a tool call."""
@@ -134,14 +175,19 @@ class ChoiceParts:
         if is_present(choice.logprobs):
             self._add_logprobs(choice.logprobs)
         delta = choice.delta
+        self.places = []
         if delta is None:
             return False
-        has_content = self._add_text("content", None if delta.content is None else text_of(delta.content))
+        content, thoughts = split_content(delta.content)
+        has_content = self._add_text("content", content)
         has_content |= self._add_text("refusal", delta.refusal)
-        has_content |= self._add_text("reasoning_content", delta.reasoning_content)
-        has_content |= self._add_text("reasoning", delta.reasoning)
+        has_content |= self._add_text(
+            "reasoning_content", delta.reasoning_content or delta.reasoning or thoughts or None
+        )
+        has_content |= self._add_rest(delta)
         for tool in delta.tool_calls or ():
             has_content |= self._tools.add(tool)
+            self.places.append(self._tools.place)
         if delta.function_call is not None:
             self._function = self._function or Call()
             has_content |= self._function.add(delta.function_call)
@@ -181,19 +227,37 @@ class ChoiceParts:
     def shown(self) -> dict[str, Any]:
         """A choice of a chat.completion; `refusal` and `logprobs` are null when absent, as the official types want."""
         message: dict[str, Any] = {"role": "assistant", "content": self._joined("content"), "refusal": self.refusal}
-        for name in ("reasoning_content", "reasoning"):
-            if (reasoning := self._joined(name)) is not None:
-                message[name] = reasoning
+        if (reasoning := self._joined("reasoning_content")) is not None:
+            message["reasoning_content"] = reasoning
+        if self._details.items:
+            message["reasoning_details"] = self._details.items
+        if self._annotations:
+            message["annotations"] = self._annotations
+        if self._audio:
+            message["audio"] = self._audio
         if self._tools.calls:
             message["tool_calls"] = self._tools.shown()
         if self._function is not None:
             message["function_call"] = self._function.shown()
         return {"message": message, "finish_reason": self.official_finish, "logprobs": self._shown_logprobs()}
 
-    def _shown_logprobs(self) -> dict[str, list[msgspec.Raw] | None] | None:
+    def _shown_logprobs(self) -> dict[str, Any] | None:
         if self._has_odd_logprobs or not self._logprobs:
             return None
-        return {"content": self._logprobs.get("content"), "refusal": self._logprobs.get("refusal")}
+        shown: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self._logprobs))
+        return shown
+
+    def _add_rest(self, delta: MessageDelta) -> bool:
+        """What few answers have. Sound is content; thoughts that can't be read are not."""
+        self._details.add(delta.reasoning_details)
+        if isinstance(delta.annotations, list):
+            self._annotations += delta.annotations
+        if not isinstance(delta.audio, Mapping):
+            return False
+        for name, part in delta.audio.items():
+            grows = name in {"data", "transcript"} and isinstance(part, str) and name in self._audio
+            self._audio[name] = self._audio[name] + part if grows else part
+        return bool(delta.audio.get("data") or delta.audio.get("transcript"))
 
     def _add_text(self, name: str, text: str | None) -> bool:
         if text is None:

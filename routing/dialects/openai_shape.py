@@ -97,11 +97,27 @@ def _checked(tokens: list[TokenLogprob] | None) -> tuple[float, ...] | None:
     return tuple(min(token.logprob, 0.0) for token in tokens)
 
 
+CACHED = (
+    ("prompt_tokens_details", "cached_tokens"),
+    ("prompt_cache_hit_tokens",),  # DeepSeek
+    ("num_cached_tokens",),  # Mistral
+    ("cached_tokens",),  # Moonshot
+)
+CACHE_WRITES = (
+    ("prompt_tokens_details", "cache_write_tokens"),
+    ("prompt_tokens_details", "cache_creation_input_tokens"),  # Qwen
+    ("cache_creation_input_tokens",),
+)
+REASONING = (("completion_tokens_details", "reasoning_tokens"), ("reasoning_tokens",))
+AUDIO_INPUT = (("prompt_tokens_details", "audio_tokens"),)
+AUDIO_OUTPUT = (("completion_tokens_details", "audio_tokens"),)
+
+
 def read_usage(usage: Any) -> Usage | None:
     """Tokens as billed; None when missing, negative, or no whole numbers.
 
     Output is what the total leaves beside the prompt when that is more than `completion_tokens`: some providers (Google
-    behind its OpenAI face) bill reasoning tokens that they count in the total only.
+    behind its OpenAI face, xAI) bill reasoning tokens that they count in the total only.
     """
     if not isinstance(usage, Mapping):
         return None
@@ -109,9 +125,28 @@ def read_usage(usage: Any) -> Usage | None:
     if not _is_count(prompt) or not _is_count(output):
         return None
     total = usage.get("total_tokens")
-    if _is_count(total):
-        output = max(output, total - prompt)
-    return Usage(input_tokens=prompt, output_tokens=output)
+    hidden = max(total - prompt - output, 0) if _is_count(total) else 0
+    output += hidden
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=output,
+        cached_tokens=_kind(usage, CACHED, prompt),
+        cache_write_tokens=_kind(usage, CACHE_WRITES, prompt),
+        reasoning_tokens=max(_kind(usage, REASONING, output), hidden),
+        audio_input_tokens=_kind(usage, AUDIO_INPUT, prompt),
+        audio_output_tokens=_kind(usage, AUDIO_OUTPUT, output),
+    )
+
+
+def _kind(usage: Mapping[str, Any], places: tuple[tuple[str, ...], ...], most: int) -> int:
+    """One kind of tokens from the first place that tells it; at most what it is a part of."""
+    for outer, *inner in places:
+        count = usage.get(outer)
+        if inner and count is not None:
+            count = count.get(inner[0]) if isinstance(count, Mapping) else None
+        if _is_count(count):
+            return min(count, most)
+    return 0
 
 
 def _is_count(value: Any) -> TypeGuard[int]:
@@ -124,6 +159,16 @@ def text_of(content: str | list[Any] | None) -> str:
         return content or ""
     texts = [part.get("text") for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def split_content(content: Any) -> tuple[str | None, str]:
+    """Text, and the thoughts of Mistral's `thinking` parts, of a content that may be a list."""
+    if isinstance(content, str) or not isinstance(content, list):
+        return (content if isinstance(content, str) else None), ""
+    thinking = [
+        part.get("thinking") for part in content if isinstance(part, Mapping) and part.get("type") == "thinking"
+    ]
+    return text_of(content), "".join(text_of(part) for part in thinking if isinstance(part, list | str))
 
 
 def official_finish(reason: str) -> str:

@@ -4,7 +4,7 @@ Success needs both halves of the terminal marker: a finish_reason for each choic
 SDK notices a stream that ends without them, and gateways have sold cut answers as finished for that reason.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,14 +13,14 @@ from jobs.chat import Answer
 from jobs.failures import Failure, FailureKind
 from routing.dialects.base import Delta, WireReply
 from routing.dialects.errors import UNREADABLE, failure
+from routing.dialects.openai_clean import PROVIDER_FIELDS, clean, clean_chunk
 from routing.dialects.openai_errors import classify_in_band, finish_fault
+from routing.dialects.openai_face import is_official_chunk
 from routing.dialects.openai_parts import ChoiceDelta, ChoiceParts
 from routing.dialects.openai_shape import read_usage
 from routing.dialects.sse import Event, EventReader, Oversized
 
 DONE = b"[DONE]"
-SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
-"""What OpenAI's own types allow; a provider's word of its own would make a strict client refuse the whole answer."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -33,6 +33,7 @@ class Chunk(msgspec.Struct, frozen=True):
     service_tier: str | None = None
     choices: list[ChoiceDelta] | None = None
     usage: Any = None
+    x_groq: Any = None
     error: Any = None
 
 
@@ -56,6 +57,7 @@ class OpenAIStreamDecoder:
         self._head = Chunk()
         self._usage: Any = None
         self._choices: dict[int, ChoiceParts] = {}
+        self._extras: dict[str, Any] = {}
 
     def feed(self, data: bytes) -> list[Delta]:
         """The chunks that these bytes complete, each as the provider sent it."""
@@ -111,18 +113,31 @@ class OpenAIStreamDecoder:
     def _add(self, chunk: Chunk, data: bytes) -> Delta | None:
         if self._head.id is None:
             self._head = chunk
-        if chunk.usage is not None:
-            self._usage = chunk.usage  # cumulative where it comes more than once: replace, never add
-        has_content = False
+        usage = chunk.usage or (chunk.x_groq.get("usage") if isinstance(chunk.x_groq, Mapping) else None)
+        if usage is not None:
+            self._usage = usage  # cumulative where it comes more than once: replace, never add
+        has_content, is_in_place = False, True
         for delta in chunk.choices or ():
             if delta.error is not None:
                 self._failure = classify_in_band(delta.error)
                 return None
             parts = self._choices.setdefault(delta.index or 0, ChoiceParts())
             has_content |= parts.add(delta)
+            tools = delta.delta.tool_calls if delta.delta else None
+            is_in_place &= [tool.index for tool in tools or ()] == parts.places
         # An event of several data lines is JSON with line ends: legal here, but it would break the event it is sent in.
         one_line = msgspec.json.format(data, indent=-1) if b"\n" in data else data
-        return Delta(chunk=one_line, has_content=has_content)
+        is_official = is_in_place and is_official_chunk(one_line)
+        return Delta(chunk=one_line if is_official else self._cleaned(one_line), has_content=has_content)
+
+    def _cleaned(self, data: bytes) -> bytes:
+        """A chunk in a shape of the provider's own, as the official types want it."""
+        head = self._head
+        known = {"id": head.id or "", "model": head.model or "", "created": head.created or 0}
+        places = {index: parts.places for index, parts in self._choices.items()}
+        shown = clean_chunk(msgspec.json.decode(data), known, places)
+        self._extras |= shown.get(PROVIDER_FIELDS, {})
+        return msgspec.json.encode(shown)
 
     def _answer(self) -> Answer:
         ordered = sorted(self._choices.items())
@@ -146,12 +161,9 @@ class OpenAIStreamDecoder:
             "model": head.model or "",
             "choices": [{"index": index, **parts.shown()} for index, parts in ordered],
         }
-        usage = read_usage(self._usage)
-        if usage is not None:
-            total = usage.input_tokens + usage.output_tokens
-            body["usage"] = {**self._usage, "total_tokens": total}
-        if head.system_fingerprint is not None:
-            body["system_fingerprint"] = head.system_fingerprint
-        if head.service_tier in SERVICE_TIERS:
-            body["service_tier"] = head.service_tier
-        return body
+        # The pieces may be of the provider's own shape: the whole is cleaned as one that came whole.
+        if self._usage is not None:
+            body["usage"] = self._usage
+        for name in ("system_fingerprint", "service_tier"):
+            body[name] = getattr(head, name)
+        return clean({**body, PROVIDER_FIELDS: self._extras})

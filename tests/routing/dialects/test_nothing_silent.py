@@ -58,7 +58,7 @@ def says_nothing(body: dict[str, Any], path: tuple[Any, ...], model: Model) -> b
         return True
     if len(path) == 1 and value in DEFAULTS.get(path[0], ()):
         return True
-    if path[0] in UNHEARD_WITHOUT_TOOLS and not body.get("tools") and not body.get("functions"):
+    if path[0] in UNHEARD_WITHOUT_TOOLS and not body.get("tools"):
         return True
     names = ".".join(step for step in path if isinstance(step, str))
     return any(
