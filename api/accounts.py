@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from api import show
 from api.auth import Admin
-from api.bodies import read_body, strict_json
+from api.forms import described, read_form
 from api.front import front_of
 from api.paths import not_found, read_id
 from api.problems import Code, Problem
@@ -17,7 +17,6 @@ from jobs.store import accounts
 from jobs.store.accounts import KeyEntry, Scope
 
 router = APIRouter(tags=["keys"])
-MOST_BYTES = 10_000
 LATEST = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
 
 
@@ -30,20 +29,10 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From then on it does not work; without it, until it is revoked."""
 
 
-_SCHEMA = {"requestBody": {"required": True, "content": {"application/json": {"schema": msgspec.json.schema(NewKey)}}}}
-
-
-@router.post("/v1/keys", status_code=201, openapi_extra=_SCHEMA)
+@router.post("/v1/keys", status_code=201, openapi_extra=described(NewKey))
 async def create(request: Request, key: Admin) -> Response:
     """Make a key for your tenant. The answer shows its text, this one time."""
-    tree = strict_json(await read_body(request, MOST_BYTES))
-    try:
-        wanted = msgspec.convert(tree, NewKey)
-    except msgspec.ValidationError as error:
-        message = f'{error}; send {{"name": ..., "scopes": ["submit", "read", "admin"]}}'
-        raise Problem(Code.INVALID_VALUE, message) from error
-    if "\0" in wanted.name:
-        raise Problem(Code.INVALID_VALUE, "name: must not contain the character NUL", "name")
+    wanted = await read_form(request, NewKey)
     if wanted.expires_at is not None and not dt.datetime.now(dt.UTC) < wanted.expires_at < LATEST:
         raise Problem(Code.INVALID_VALUE, "expires_at: must be a time to come", "expires_at")
     scopes = [Scope(scope) for scope in wanted.scopes]

@@ -22,6 +22,7 @@ from api import (
     measure,
     metrics,
     models,
+    openapi,
     problems,
     providers,
     submit,
@@ -101,7 +102,7 @@ def create_with(settings: Settings) -> FastAPI:
     for module in ROUTERS:
         app.include_router(module.router)
     problems.install(app)
-    docs.describe(app)
+    openapi.describe(app)
     app.add_middleware(RequestId)
     return app
 

@@ -21,6 +21,7 @@ from jobs.store.reads import ResultRow
 
 router = APIRouter(tags=["batches"])
 EndState = Literal["succeeded", "failed", "cancelled", "expired"]
+NDJSON = {"responses": {"200": {"description": "NDJSON", "content": {"application/x-ndjson": {}}}}}
 TOLD_AT_ONCE = 1000
 """Ids in one signal: a message of 16 kB."""
 
@@ -35,7 +36,7 @@ async def get_batch(request: Request, key: Reader, batch_id: str) -> Response:
     return show.answer(batch_shape.batch(view))
 
 
-@router.get("/v1/batches/{batch_id}/results", openapi_extra={"responses": {"200": {"description": "NDJSON"}}})
+@router.get("/v1/batches/{batch_id}/results", openapi_extra=NDJSON, response_class=Response)
 async def results(request: Request, key: Reader, batch_id: str) -> Response:
     """The batch's jobs as NDJSON in input order, finished or not: custom_id, state, result or error, cost."""
     front = front_of(request)

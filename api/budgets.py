@@ -23,10 +23,13 @@ router = APIRouter(tags=["budgets"])
 Percents = Annotated[list[Annotated[int, Meta(ge=1, le=100)]], Meta(max_length=10)]
 
 
+Usd = Annotated[str, Meta(extra_json_schema={"pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})?$"})]
+
+
 class NewBudget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A budget to make. Without `key_id` it is the whole tenant's; an empty list of percents: no alerts."""
 
-    cap_usd: str
+    cap_usd: Usd
     period: Literal["total", "day", "month"]
     key_id: str | None = None
     alert_percents: Percents | None = None
@@ -35,7 +38,7 @@ class NewBudget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BudgetChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to change of a budget; what is left out stays."""
 
-    cap_usd: str | None = None
+    cap_usd: Usd | None = None
     alert_percents: Percents | None = None
 
 

@@ -19,9 +19,9 @@ from api.bodies import check_encoding, too_large
 from api.contract import BULK
 from api.front import Front, front_of
 from api.once import once_of
-from api.paths import read_reference
+from api.paths import read_reference, reference
 from api.problems import Code, Problem
-from api.schemas import LaneName, Wish, deadline_of, lane_of, read_wish
+from api.schemas import LaneName, Wish, lane_of, moment_of, read_wish
 from api.submit import accepted
 from api.webhooks import of_tenant, usable
 from jobs import failpoints, meters
@@ -107,7 +107,7 @@ def _defaults(
     lane: LaneName | None = None, policy: Text = None, task: Text = None, deadline: str | None = None
 ) -> Defaults:
     """What holds for lines that do not say."""
-    when = deadline_of(deadline) if deadline is not None else None
+    when = moment_of("deadline", deadline) if deadline is not None else None
     return Defaults(lane=lane_of(lane, Lane.BULK), policy=policy, task=task, deadline=when)
 
 
@@ -117,7 +117,7 @@ async def bulk(
     key: Submitter,
     defaults: Annotated[Defaults, Depends(_defaults)],
     on_error: Literal["refuse", "skip"] = "refuse",
-    webhook: str | None = None,
+    webhook: Annotated[str | None, reference("wh")] = None,
 ) -> Response:
     """Submit many jobs as a batch: one per line. Wrong lines refuse the whole, or are left out with on_error=skip.
 

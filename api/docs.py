@@ -4,8 +4,7 @@ import html
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.utils import get_openapi
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from api.contract import COMPONENTS
@@ -23,22 +22,6 @@ b{font-family:ui-monospace,monospace}td,th{text-align:left;vertical-align:top;pa
 async def docs(request: Request) -> HTMLResponse:
     """The page."""
     return HTMLResponse(page(request.app.openapi()))
-
-
-def describe(app: FastAPI) -> None:
-    """Let the app's OpenAPI carry our schemas and say how to authenticate."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            components = schema.setdefault("components", {})
-            components.setdefault("schemas", {}).update(COMPONENTS)
-            components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-            schema["security"] = [{"key": []}]
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend its schema
 
 
 def page(schema: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import msgspec
 from fastapi import Request
 
 from api.bodies import read_body, strict_json
+from api.contract import COMPONENTS, REF
 from api.problems import Code, Problem
 from api.schemas import decoded
 
@@ -15,8 +16,9 @@ Form = TypeVar("Form", bound=msgspec.Struct)
 
 def described(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """`openapi_extra` of a route that reads such a body."""
-    content = {"application/json": {"schema": msgspec.json.schema(kind)}}
-    return {"requestBody": {"required": True, "content": content}}
+    (reference,), components = msgspec.json.schema_components([kind], ref_template=REF)
+    COMPONENTS.update(components)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
 
 
 async def read_form(request: Request, kind: type[Form]) -> Form:

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from api import show
 from api.front import front_of
+from api.openapi import PUBLIC
 from api.problems import RETRY_AFTER_S
 from jobs.store import reads
 from jobs.store.session import StoreUnavailable
@@ -12,13 +13,13 @@ router = APIRouter(tags=["operations"])
 LATER = {"retry-after": str(RETRY_AFTER_S)}
 
 
-@router.get("/healthz")
+@router.get("/healthz", openapi_extra=PUBLIC)
 async def healthz() -> Response:
     """200 while the process answers at all."""
     return show.answer({"status": "ok"})
 
 
-@router.get("/readyz")
+@router.get("/readyz", openapi_extra=PUBLIC)
 async def readyz(request: Request) -> Response:
     """200 when Postgres answers and is at the migration this code was written for; else 503 with the reason."""
     front = front_of(request)

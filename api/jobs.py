@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from api import show
 from api.auth import Reader, Submitter
 from api.front import Front, front_of
-from api.paths import not_found, read_id, read_reference
+from api.paths import not_found, read_id, read_reference, reference
 from api.problems import Code, Problem
 from jobs.lanes import Lane
 from jobs.signals import CANCEL, ENDED
@@ -22,11 +22,13 @@ from jobs.store.reads import Cost, Filter
 router = APIRouter(tags=["jobs"])
 SLOW_POLL_S = 2.0
 Limit = Annotated[int, Query(ge=1, le=1000)]
+Wait = Annotated[float, Query(json_schema_extra={"minimum": 0, "maximum": 60})]
+"""The most is a setting; 60 s by default."""
 Plain = Annotated[str | None, Query(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
 
 
 @router.get("/v1/jobs/{job_id}")
-async def get_job(request: Request, key: Reader, job_id: str, wait: float = 0.0) -> Response:
+async def get_job(request: Request, key: Reader, job_id: str, wait: Wait = 0.0) -> Response:
     """A job with result, attempts, costs and receipt; `wait` seconds (at most 60) for its end, if it is not there."""
     front = front_of(request)
     wanted = read_id("job", job_id)
@@ -62,9 +64,9 @@ async def _wait(request: Request, front: Front, tenant_id: uuid.UUID, job_id: uu
 def _narrowed(
     state: Annotated[list[State] | None, Query()] = None,
     lane: Lane | None = None,
-    batch: str | None = None,
+    batch: Annotated[str | None, reference("batch")] = None,
     custom_id: Plain = None,
-    after: str | None = None,
+    after: Annotated[str | None, reference("job")] = None,
 ) -> Filter:
     """Which jobs a list shows."""
     return Filter(

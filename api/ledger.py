@@ -4,15 +4,15 @@ import datetime as dt
 from decimal import Decimal
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AwareDatetime
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api import show
 from api.auth import Reader
 from api.front import front_of
 from api.jobs import Limit, Plain
-from api.paths import read_reference
+from api.paths import read_reference, reference
 from api.problems import Code, Problem
+from api.schemas import moment_of
 from jobs.states import Outcome
 from jobs.store import ledger
 from jobs.store.ledger import GROUPS, Filter
@@ -20,15 +20,23 @@ from jobs.store.ledger import GROUPS, Filter
 router = APIRouter(tags=["ledger"])
 
 
-def _span(since: AwareDatetime | None = None, until: AwareDatetime | None = None) -> Filter:
+# A pattern, for the epoch's seconds are no time here, and ids carry times from 1970 on.
+Time = Annotated[
+    str | None, Query(json_schema_extra={"format": "date-time", "pattern": r"^(19[789][0-9]|[2-8][0-9]{3})-"})
+]
+_NAMES = "|".join(GROUPS)
+Groups = Annotated[str, Query(json_schema_extra={"pattern": f"^(({_NAMES})(,({_NAMES}))*)?$"})]
+
+
+def _span(since: Time = None, until: Time = None) -> Filter:
     """When the calls were opened: from `since` on, before `until`."""
     return Filter(since=_in_range("since", since), until=_in_range("until", until))
 
 
 def _which(
     span: Annotated[Filter, Depends(_span)],
-    job: str | None = None,
-    batch: str | None = None,
+    job: Annotated[str | None, reference("job")] = None,
+    batch: Annotated[str | None, reference("batch")] = None,
     model: Plain = None,
     provider: Plain = None,
     task: Plain = None,
@@ -54,7 +62,7 @@ async def list_ledger(
     key: Reader,
     which: Which,
     outcome: Outcome | None = None,
-    after: str | None = None,
+    after: Annotated[str | None, reference("att")] = None,
     limit: Limit = 100,
 ) -> Response:
     """Provider calls, newest first; open ones have no outcome yet."""
@@ -65,7 +73,7 @@ async def list_ledger(
 
 
 @router.get("/v1/usage")
-async def usage(request: Request, key: Reader, which: Which, group_by: str = "") -> Response:
+async def usage(request: Request, key: Reader, which: Which, group_by: Groups = "") -> Response:
     """Calls, tokens, cost and latency, grouped by any of model, provider, deployment, task, key, day (with commas)."""
     groups = [name for name in group_by.split(",") if name]
     for name in groups:
@@ -97,8 +105,11 @@ def _group(name: str, value: Any) -> Any:
     return show.shown("key", value) if name == "key" else value
 
 
-def _in_range(name: str, value: dt.datetime | None) -> dt.datetime | None:
+def _in_range(name: str, text: str | None) -> dt.datetime | None:
     """Ids carry times from 1970 on; what lies outside is a mistake."""
-    if value is not None and not 1970 <= value.year <= 9998:
+    if text is None:
+        return None
+    value = moment_of(name, text)
+    if not 1970 <= value.year <= 8999:
         raise Problem(Code.INVALID_VALUE, f"{name}: must be a time after 1970", name)
     return value

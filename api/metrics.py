@@ -9,18 +9,20 @@ from prometheus_client.registry import Collector
 
 from api.figures import Snapshot
 from api.front import Front, front_of
+from api.openapi import PUBLIC
 from jobs import meters
 from jobs.health import Health
 from jobs.meters import FLEET
 from jobs.store.accounts import Scope
 from routing.catalog import Deployment
 
+TEXT = {"responses": {"200": {"description": "Prometheus' text format", "content": {"text/plain": {}}}}}
 router = APIRouter(tags=["operations"])
 STATES = ("closed", "open", "half_open")
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
-@router.get("/metrics")
+@router.get("/metrics", openapi_extra=PUBLIC | TEXT, response_class=Response)
 async def metrics(request: Request) -> Response:
     """Prometheus' text format. Without Postgres: this process's figures, and `tokenyard_postgres_up 0`."""
     front = front_of(request)

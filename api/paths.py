@@ -1,6 +1,9 @@
 """Reads ids out of paths and query parameters: what is not an id of ours is not found."""
 
 import uuid
+from typing import Any
+
+from fastapi import Query
 
 from api.problems import Code, Problem
 from jobs import ids
@@ -13,6 +16,11 @@ def read_id(prefix: str, text: str) -> uuid.UUID:
         return ids.read(prefix, text)
     except InvalidId as error:
         raise Problem(Code.NOT_FOUND, str(error), "id") from error
+
+
+def reference(prefix: str) -> Any:
+    """A query parameter that holds an id: its shape for the docs page. `read_reference` reads it."""
+    return Query(json_schema_extra={"pattern": ids.pattern(prefix)})
 
 
 def read_reference(name: str, prefix: str, text: str | None) -> uuid.UUID | None:

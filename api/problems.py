@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from jobs.store.idempotency import InFlight, OtherBody
 from jobs.store.session import StoreUnavailable
@@ -214,11 +215,26 @@ async def _on_problem(_: Request, error: Exception) -> Response:
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        message = f"{request.method} is not possible here; GET /docs lists what is"
-        return reply(Problem(Code.METHOD_NOT_ALLOWED, message, headers=error.headers))
+        allowed = ", ".join(sorted(_methods_here(request)))
+        message = f"{request.method} is not possible here; {allowed} is"
+        return reply(Problem(Code.METHOD_NOT_ALLOWED, message, headers={"allow": allowed}))
     if error.status_code == 404:
         return reply(Problem(Code.UNKNOWN_ROUTE, "there is no such route; GET /docs lists the routes"))
     return reply(Problem(Code.INVALID_VALUE, f"the request could not be read: {error.detail}"))
+
+
+def _methods_here(request: Request) -> set[str]:
+    """The methods of all routes of this path: each route by itself knows only its own (RFC 9110, 10.2.1)."""
+    here: list[Any] = []
+    waiting = list(request.app.routes)
+    while waiting:
+        route = waiting.pop(0)
+        if not hasattr(route, "path"):
+            waiting[:0] = route.original_router.routes
+        elif route.matches(request.scope)[0] is not Match.NONE:
+            here.append(route)
+    # The first is meant: /v1/jobs/bulk is not a job of the name "bulk".
+    return {method for route in here if route.path == here[0].path for method in route.methods or ()}
 
 
 async def _on_validation(_: Request, error: Exception) -> Response:

@@ -123,12 +123,12 @@ def check_intent(intent: Intent) -> None:
         raise _wrong("intent.require.region", "must be 1 to 50 characters")
 
 
-def deadline_of(text: str) -> dt.datetime:
-    """A deadline given as a query parameter. Raises Problem."""
+def moment_of(name: str, text: str) -> dt.datetime:
+    """A time given as a query parameter. Raises Problem."""
     try:
         moment: dt.datetime = msgspec.convert(text, Annotated[dt.datetime, Meta(tz=True)])
     except msgspec.ValidationError as error:
-        raise _wrong("deadline", "must be a time with its zone, like 2026-12-01T00:00:00Z") from error
+        raise _wrong(name, "must be a time with its zone, like 2026-12-01T00:00:00Z") from error
     return moment
 
 

@@ -13,7 +13,7 @@ from api import show
 from api.auth import Admin
 from api.forms import described, read_form
 from api.front import Front, front_of
-from api.paths import not_found, read_id, read_reference
+from api.paths import not_found, read_id, read_reference, reference
 from api.problems import Code, Problem
 from jobs import ids
 from jobs.events import SUBSCRIBABLE, TEST
@@ -194,7 +194,7 @@ async def deliveries(
     key: Admin,
     webhook_id: str,
     state: State | None = None,
-    after: str | None = None,
+    after: Annotated[str | None, reference("evt")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
     """What was sent to an endpoint, newest first: each event with its tries and the time of the next one."""

@@ -34,6 +34,11 @@ def show(prefix: str, value: uuid.UUID) -> str:
     return f"{prefix}_{''.join(chars)}"
 
 
+def pattern(prefix: str) -> str:
+    """What an outside id of this kind looks like, as a regular expression of JSON Schema."""
+    return f"^{prefix}_{_SHAPE.pattern}$"
+
+
 def read(prefix: str, text: str) -> uuid.UUID:
     """The uuid behind an outside id. Raises InvalidId with a sentence that says what was expected."""
     head, _, body = text.partition("_")

@@ -22,7 +22,7 @@ from api.forms import described, read_form
 from api.front import Front, front_of
 from api.fronts import batch_lines
 from api.once import once_of
-from api.paths import read_reference
+from api.paths import read_reference, reference
 from api.problems import Code, Problem
 from jobs import failpoints, ids, meters
 from jobs.lanes import Lane
@@ -169,7 +169,10 @@ def _outputs(batch: Batch, retention_days: int) -> list[File]:
 
 @router.get(ROUTE)
 async def list_batches(
-    request: Request, key: Reader, after: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    request: Request,
+    key: Reader,
+    after: Annotated[str | None, reference("batch")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:
     """The tenant's batches, newest first, bulk submits among them."""
     last = read_reference("after", "batch", after)

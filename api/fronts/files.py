@@ -19,7 +19,7 @@ from api.front import Front, front_of
 from api.fronts import batch_lines
 from api.fronts.uploads import Upload, take_in
 from api.once import once_of
-from api.paths import not_found, read_id, read_reference
+from api.paths import not_found, read_id, read_reference, reference
 from api.problems import Code, Problem
 from jobs import ids
 from jobs.store import files, idempotency
@@ -153,7 +153,7 @@ async def list_files(
     request: Request,
     key: Reader,
     purpose: Annotated[str | None, Query(max_length=50, pattern=r"^[a-z_-]+$")] = None,
-    after: str | None = None,
+    after: Annotated[str | None, reference("file")] = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
     order: Literal["asc", "desc"] = "desc",
 ) -> Response:
@@ -177,6 +177,7 @@ async def get_file(request: Request, key: Reader, file_id: str) -> Response:
 
 @router.get(
     ROUTE + "/{file_id}/content",
+    response_class=Response,
     openapi_extra={"responses": {"200": {"description": "The bytes", "content": {"application/octet-stream": {}}}}},
 )
 async def content(request: Request, key: Reader, file_id: str) -> Response:
