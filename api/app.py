@@ -25,6 +25,7 @@ from api import (
     openapi,
     problems,
     providers,
+    rerate,
     submit,
     webhooks,
 )
@@ -67,6 +68,7 @@ ROUTERS = (
     batches,
     file_door,
     ledger,
+    rerate,
     models,
     providers,
     accounts,
