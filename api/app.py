@@ -16,6 +16,7 @@ from api import (
     budgets,
     bulk,
     docs,
+    events,
     health,
     jobs,
     ledger,
@@ -25,16 +26,17 @@ from api import (
     openapi,
     problems,
     providers,
-    rerate,
     submit,
     webhooks,
 )
 from api.admission import Admission
 from api.allowance import Allowance
 from api.auth import known_query
+from api.endings import Endings
 from api.figures import Figures
 from api.front import Front
 from api.fronts import batches as batch_door
+from api.fronts import chat
 from api.fronts import files as file_door
 from api.keys import Keyring
 from api.page import routes as page
@@ -52,6 +54,7 @@ from jobs.signals import Signals
 from jobs.store.flush import Flush
 from jobs.store.session import Database
 from jobs.store.submit import insert
+from jobs.streams import TokenHub
 from migrations.run import head
 from routing.addresses import rules_of
 from routing.plan import Yard
@@ -64,11 +67,12 @@ ROUTERS = (
     submit,
     bulk,
     jobs,
+    events,
+    chat,
     batch_door,
     batches,
     file_door,
     ledger,
-    rerate,
     models,
     providers,
     accounts,
@@ -120,7 +124,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             log.exception("the API could not start")
             raise
         app.state.front = front
-        always = (front.ring.work(), front.signals.hear_endings(), meters.watch_loop())
+        always = (front.ring.work(), front.signals.hear_endings(), front.tokens.hear(), meters.watch_loop())
         background = [asyncio.create_task(work) for work in always]
         try:
             yield
@@ -131,6 +135,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             await front.quota.close()
             if front.traces is not None:
                 await asyncio.to_thread(front.traces.close)
+            await front.tokens.aclose()
             await front.signals.close()
             await front.health.aclose()
             await front.database.close()
@@ -161,6 +166,8 @@ def build(settings: Settings) -> Front:
         settings=settings,
         database=database,
         signals=signals,
+        tokens=TokenHub(settings.redis_url),
+        endings=Endings(database),
         health=reader,
         ring=Ring(Bells(make_app(settings.redis_url)), signals),
         submissions=submissions,

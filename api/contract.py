@@ -6,6 +6,7 @@ import msgspec
 
 from api.provider_shapes import ProviderList
 from api.schemas import BatchLine, Envelope
+from jobs.chat import ROLES
 
 REF = "#/components/schemas/{name}"
 EXAMPLE: dict[str, Any] = {
@@ -43,4 +44,53 @@ BULK: dict[str, Any] = {
 }
 PROVIDERS: dict[str, Any] = {
     "responses": {"200": {"description": "As it is now.", "content": {"application/json": {"schema": _PROVIDERS_REF}}}}
+}
+CHAT_BODY: dict[str, Any] = {
+    "type": "object",
+    "required": ["messages"],
+    "properties": {
+        "model": {"type": "string"},
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["role"],
+                "properties": {
+                    "role": {"type": "string", "enum": sorted(ROLES)},
+                    "content": {"type": ["string", "array", "null"]},
+                },
+            },
+        },
+        "stream": {"type": ["boolean", "null"]},
+    },
+}
+CHAT_ROUTE = "/v1/chat/completions"
+CHAT: dict[str, Any] = {
+    "parameters": [_IDEMPOTENCY],
+    "requestBody": {
+        "required": True,
+        "description": "OpenAI's body; beside its fields task, intent, policy, strict, deadline, custom_id, webhook.",
+        "content": {
+            "application/json": {
+                "schema": CHAT_BODY,
+                "example": EXAMPLE["request"] | {"stream": True, "task": "support-intent"},
+            }
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "OpenAI's chat.completion; with stream = true its chunks as server-sent events.",
+            "content": {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {}},
+        }
+    },
+}
+EVENTS: dict[str, Any] = {
+    "responses": {
+        "200": {
+            "description": "Events: `state` (JSON with id, state, error), `chunk` (a chat.completion.chunk), `reset`.",
+            "content": {"text/event-stream": {}},
+        },
+        "204": {"description": "The Last-Event-ID was the last one's: there is nothing more."},
+    }
 }

@@ -8,6 +8,7 @@ from fastapi import Request
 
 from api.admission import Admission
 from api.allowance import Allowance
+from api.endings import Endings
 from api.figures import Figures
 from api.keys import Keyring
 from api.page.watch import Watch
@@ -21,6 +22,7 @@ from jobs.settings import Settings
 from jobs.signals import Signals
 from jobs.store.flush import Flush
 from jobs.store.session import Database
+from jobs.streams import TokenHub
 from jobs.traces import Traces
 from routing.addresses import Rules
 from routing.plan import Yard
@@ -32,6 +34,8 @@ class Front(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     settings: Settings
     database: Database
     signals: Signals
+    tokens: TokenHub
+    endings: Endings
     health: HealthReader
     ring: Ring
     submissions: Flush[Submission, uuid.UUID]

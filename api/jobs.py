@@ -16,7 +16,7 @@ from jobs.lanes import Lane
 from jobs.signals import CANCEL, ENDED
 from jobs.states import State
 from jobs.store import owner, reads
-from jobs.store.owner import Asker
+from jobs.store.owner import Asker, Cancelled
 from jobs.store.reads import Cost, Filter
 
 router = APIRouter(tags=["jobs"])
@@ -93,17 +93,24 @@ async def cancel(request: Request, key: Submitter, job_id: str) -> Response:
     """Cancel: a waiting job at once, a running one when its worker has heard; a job that has ended stays as it is."""
     front = front_of(request)
     wanted = read_id("job", job_id)
+    done = await call_off(front, key.tenant_id, wanted)
     async with front.database.statement() as connection:
-        done = await owner.cancel_job(connection, key.tenant_id, wanted)
         now = await owner.standing(connection, key.tenant_id, wanted)
     if now is None:
         raise not_found("job", job_id)
+    said: Literal["done", "requested", "too_late"] = "done" if done.ended else "requested" if done.told else "too_late"
+    return show.answer({"id": job_id, "object": "job", "state": now.state, "cancel": said})
+
+
+async def call_off(front: Front, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Cancelled:
+    """Cancel a job, and tell who waits for it or carries it."""
+    async with front.database.statement() as connection:
+        done = await owner.cancel_job(connection, tenant_id, job_id)
     if done.ended:
         front.signals.tell_soon(ENDED, done.ended)
     if done.told:
         front.signals.tell_soon(CANCEL, done.told)
-    said: Literal["done", "requested", "too_late"] = "done" if done.ended else "requested" if done.told else "too_late"
-    return show.answer({"id": job_id, "object": "job", "state": now.state, "cancel": said})
+    return done
 
 
 @router.post("/v1/jobs/{job_id}/retry", status_code=202)

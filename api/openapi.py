@@ -5,7 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.contract import COMPONENTS
+from api.contract import CHAT_ROUTE, COMPONENTS
+from api.fronts.failures import BROKEN, PURGED, STATUSES
 from api.problems import PROBLEMS
 from jobs.ids import pattern
 
@@ -20,10 +21,11 @@ PROBLEM: dict[str, Any] = {
             "required": ["type", "code", "message", "param"],
             "properties": {
                 "type": {"type": "string"},
-                "code": {"type": "string", "enum": sorted(PROBLEMS)},
+                "code": {"type": "string", "enum": sorted({*PROBLEMS, *STATUSES, PURGED.code, BROKEN.code})},
                 "message": {"type": "string"},
                 "param": {"type": ["string", "null"]},
                 "details": {"type": "array", "items": {"type": "object"}},
+                "job": {"type": "string", "pattern": pattern("job")},
             },
         }
     },
@@ -79,6 +81,8 @@ def describe(app: FastAPI) -> None:
 
 def _say_what_comes_back(path: str, method: str, responses: dict[str, Any]) -> None:
     responses |= {status: refusal for status, refusal in REFUSALS.items() if status not in responses or status == "422"}
+    if path == CHAT_ROUTE:
+        responses |= FAILURES
     if (path, method) in OBJECTS:
         status, name, prefix = OBJECTS[path, method]
         responses[status] |= _json(_thing(name, prefix))
@@ -107,4 +111,12 @@ def _refusals() -> dict[str, Any]:
     return {status: {"description": ", ".join(codes)} | schema for status, codes in sorted(by_status.items())}
 
 
+def _failures() -> dict[str, Any]:
+    """What a chat completion adds: the statuses of jobs that did not succeed, above those of refused requests."""
+    told = {str(status) for status in STATUSES.values()} - REFUSALS.keys()
+    schema = _json({"$ref": "#/components/schemas/Problem"})
+    return {status: {"description": "The job did not succeed: docs/errors.md."} | schema for status in sorted(told)}
+
+
 REFUSALS = _refusals()
+FAILURES = _failures()

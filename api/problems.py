@@ -175,6 +175,8 @@ class Problem(Exception):
         self.param = param
         self.headers = dict(headers or {})
         self.details = details
+        self.status = PROBLEMS[code].status
+        """A door in another's shape may have its own for some."""
 
     def as_error(self) -> dict[str, Any]:
         """The `error` object."""
@@ -191,12 +193,11 @@ class Problem(Exception):
 
 def reply(problem: Problem) -> Response:
     """The problem as a response."""
-    entry = PROBLEMS[problem.code]
     headers = problem.headers
-    if entry.status in {409, 429, 503} and problem.code in _PASSING:
+    if problem.status in {409, 429, 503} and problem.code in _PASSING:
         headers = {"retry-after": str(RETRY_AFTER_S)} | headers
     body = msgspec.json.encode({"error": problem.as_error()})
-    return Response(body, entry.status, headers, media_type="application/json")
+    return Response(body, problem.status, headers, media_type="application/json")
 
 
 _PASSING = frozenset({Code.IDEMPOTENCY_IN_FLIGHT, Code.QUEUE_FULL, Code.STORE_UNAVAILABLE})

@@ -78,7 +78,12 @@ def read_wish(raw: bytes, *, batch_lines: bool = False) -> Wish:
         envelope, body = Envelope(request=line.body, custom_id=line.custom_id), tree["body"]
     else:
         _check_first_steps(tree)
-        envelope, body = decoded(_envelopes, raw, _FIELDS), tree["request"]
+        envelope, body = envelope_of(raw), tree["request"]
+    return wish_of(envelope, body)
+
+
+def wish_of(envelope: Envelope, body: object) -> Wish:
+    """The wish of an envelope; `body` is its request, parsed. Raises Problem with the field and a remedy."""
     _check_texts(envelope)
     if envelope.intent is not None:
         check_intent(envelope.intent)
@@ -90,6 +95,12 @@ def read_wish(raw: bytes, *, batch_lines: bool = False) -> Wish:
     if len(request.model) > 200 or "\0" in request.model:
         raise Problem(Code.INVALID_VALUE, "request.model: a name has at most 200 characters, no NUL", "request.model")
     return Wish(envelope, request)
+
+
+def envelope_of(raw: bytes) -> Envelope:
+    """An envelope as it was sent. Raises Problem with the field and a remedy."""
+    envelope: Envelope = decoded(_envelopes, raw, _FIELDS)
+    return envelope
 
 
 def is_amount(text: str) -> bool:

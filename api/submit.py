@@ -22,6 +22,7 @@ from jobs import failpoints, ids, meters
 from jobs.job import Submission
 from jobs.lanes import Lane
 from jobs.store import idempotency
+from jobs.store.accounts import Key
 from jobs.store.idempotency import Claim, Reply
 from jobs.store.submit import insert
 from jobs.store.uuid7 import uuid7
@@ -44,42 +45,49 @@ async def submit(request: Request, key: Submitter) -> Response:
     if once is not None and (kept := await once.answered(front.database)) is not None:
         return accepted(kept.reply_to(digest), ROUTE)
     wish = await read(raw)
-    submission = front.admission.admit(wish, key, uuid7(), DEFAULTS)
+    submission = await admitted(front, key, wish, DEFAULTS)
+    submission, span = traced(front, submission, request.headers.get("traceparent", ""))
+    body = msgspec.json.encode(show.accepted(submission))
+    with span:
+        before = await record(front, submission, once.claim(digest) if once is not None else None, body)
+    return accepted(before or Reply(202, body), ROUTE)
+
+
+async def admitted(front: Front, key: Key, wish: Wish, defaults: Defaults) -> Submission:
+    """The job to write, judged, with room in its tenant's queue and budgets. Raises Problem."""
+    submission = front.admission.admit(wish, key, uuid7(), defaults)
     if submission.webhook_id is not None:
         await check_webhook(front, key.tenant_id, submission.webhook_id)
     if (tight := await front.allowance.tight(key)) and not front.admission.has_room(wish, submission, tight):
         raise exhausted(tight)
     await front.quota.take(key, 1)
-    traceparent, span = _trace(front, submission, request.headers.get("traceparent", ""))
-    if traceparent:
-        submission = msgspec.structs.replace(submission, traceparent=traceparent)
-    with span:
-        return await _record(front, submission, once.claim(digest) if once is not None else None)
+    return submission
 
 
-async def _record(front: Front, submission: Submission, claim: Claim | None) -> Response:
-    """Commit the job, then let its bell ring; a repetition gets the answer of the first time."""
-    body = msgspec.json.encode(show.accepted(submission))
+async def record(front: Front, submission: Submission, claim: Claim | None, body: bytes) -> Reply | None:
+    """Commit the job, then let its bell ring; a repetition writes nothing and gets the reply of the first time.
+
+    `body` is what the first one is answered with. Raises InFlight, OtherBody, StoreUnavailable.
+    """
     if claim is None:
         await front.submissions.add(submission)
-        reply = None
-    else:
-        reply = await _insert_once(front, claim, submission, body)
-    if reply is None:
-        failpoints.hit("submitted_before_bell")
-        meters.SUBMITTED.labels(submission.lane.value).inc()
-        front.ring.announce(submission.lane, submission.id)
-        reply = Reply(202, body)
-    return accepted(reply, ROUTE)
+    elif (before := await _insert_once(front, claim, submission, body)) is not None:
+        return before
+    failpoints.hit("submitted_before_bell")
+    meters.SUBMITTED.labels(submission.lane.value).inc()
+    front.ring.announce(submission.lane, submission.id)
+    return None
 
 
-def _trace(front: Front, submission: Submission, header: str) -> tuple[str, AbstractContextManager[object]]:
-    """What travels with the job: the caller's traceparent or, where traces are collected, that of our own span."""
-    traceparent = header if TRACEPARENT.fullmatch(header) else ""
-    if front.traces is None:
-        return traceparent, nullcontext()
-    span = front.traces.submitting(submission.lane.value, ids.show("job", submission.id), traceparent)
-    return span.traceparent, span
+def traced(front: Front, submission: Submission, header: str) -> tuple[Submission, AbstractContextManager[object]]:
+    """The job with what travels with it: the caller's traceparent or, where traces are collected, of our own span."""
+    traceparent, span = header if TRACEPARENT.fullmatch(header) else "", None
+    if front.traces is not None:
+        span = front.traces.submitting(submission.lane.value, ids.show("job", submission.id), traceparent)
+        traceparent = span.traceparent
+    if traceparent:
+        submission = msgspec.structs.replace(submission, traceparent=traceparent)
+    return submission, span or nullcontext()
 
 
 async def read(raw: bytes) -> Wish:

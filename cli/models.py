@@ -80,8 +80,8 @@ def _known(var: Path | None) -> list[dict[str, Any]]:
     """As the API says, or from the settings here when there is no yard to ask."""
     if os.environ.get(URL_VARIABLE) or Yard(var).running() is not None:
         with visit(var) as client:
-            found: list[dict[str, Any]] = client.get("/v1/models")["data"]
-            return found
+            entries: list[dict[str, Any]] = client.get("/v1/models", all="true")["data"]
+            return [entry for entry in entries if "deployments" in entry]  # the others are policies
     with plain_errors():
         settings = load()
         catalog = load_catalog(settings)

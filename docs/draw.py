@@ -8,6 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from api.fronts.failures import BROKEN, PURGED, STATUSES  # noqa: E402 -- after the path is set
 from api.problems import PROBLEMS  # noqa: E402 -- after the path is set
 from jobs.failures import FailureKind  # noqa: E402
 from jobs.meters import FACTS  # noqa: E402
@@ -65,6 +66,16 @@ def state_machine() -> str:
     return "\n".join(lines)
 
 
+def by_status() -> dict[int, list[str]]:
+    """The kinds of failure behind each status of a chat completion."""
+    found: dict[int, list[str]] = {}
+    told = [(kind.value, status) for kind, status in STATUSES.items()]
+    told += [(failed.code, failed.status) for failed in (PURGED, BROKEN)]
+    for code, status in sorted(told, key=lambda one: one[1]):
+        found.setdefault(status, []).append(code)
+    return found
+
+
 def errors() -> str:
     """The page of error codes."""
     lines = [
@@ -78,6 +89,15 @@ def errors() -> str:
         *[f"| `{code}` | {e.status} | `{e.kind}` | {e.cause} | {e.remedy} |" for code, e in PROBLEMS.items()],
         "",
         "A failed job carries its own code, the failure kinds of [the life of a job](state_machine.md).",
+        "",
+        "## A chat completion whose job did not succeed",
+        "",
+        "Drawn from `api/fronts/failures.py`. The code is the kind of failure; `error.job` names the job.",
+        "`x-should-retry: false` keeps the official clients from sending it again: it would be a new job.",
+        "",
+        "| status | codes |",
+        "|---|---|",
+        *[f"| {status} | {', '.join(f'`{kind}`' for kind in kinds)} |" for status, kinds in by_status().items()],
         "",
     ]
     return "\n".join(lines)

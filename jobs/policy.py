@@ -30,6 +30,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """When no tier is left: hand out the best answer so far, or fail."""
     on_unknown: Literal["repeat", "skip", "fail"] = "repeat"
     """After a crash cut a call: make it again, go on to the next candidate, or fail."""
+    on_disconnect: Literal["cancel", "finish"] = "cancel"
+    """When the client of a chat completion hangs up: call its job off, or let it end, to be fetched under its id."""
     attempts_per_deployment: Annotated[int, msgspec.Meta(ge=1)] = 3
     """Calls to one deployment for one job before it is left alone; being rate limited does not count."""
     max_attempts: Annotated[int, msgspec.Meta(ge=1)] = 12

@@ -67,6 +67,10 @@ class Api(_Section, frozen=True):
     max_bulk_bytes: int = 1_000_000_000
     max_bulk_jobs: int = 100_000
     max_wait_s: float = 60.0
+    chat_deadline_s: Span = 600.0
+    """A chat completion's deadline when it names none; past it its caller gets a 504."""
+    max_events_s: Span = 3600.0
+    """A stream of events is ended after this; its client comes back with Last-Event-ID and goes on."""
 
 
 class Worker(_Section, frozen=True):

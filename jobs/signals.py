@@ -99,9 +99,9 @@ class Signals:
                 event.set()
 
     @asynccontextmanager
-    async def waiting(self, job_id: uuid.UUID) -> AsyncIterator[asyncio.Event]:
+    async def waiting(self, job_id: uuid.UUID, event: asyncio.Event | None = None) -> AsyncIterator[asyncio.Event]:
         """An event that is set when the job has (probably) ended: subscribe first, then look at the row."""
-        event = asyncio.Event()
+        event = event or asyncio.Event()
         self._waiting.setdefault(job_id, set()).add(event)
         try:
             yield event

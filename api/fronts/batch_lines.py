@@ -7,21 +7,12 @@ from typing import Any
 import msgspec
 
 from api import show
+from api.fronts.failures import STATUSES
+from jobs.failures import FailureKind
 from jobs.store import reads
 from jobs.store.reads import ResultRow
 from jobs.store.session import Database
 
-STATUS = {
-    "bad_request": 400,
-    "context_too_long": 400,
-    "unsupported": 400,
-    "intent_infeasible": 422,
-    "over_budget": 422,
-    "rate_limited": 429,
-    "timeout": 504,
-}
-"""What a failed job's line says as its HTTP status; 502 for everything else that went wrong at a provider."""
-OTHER_STATUS = 502
 OUTPUT, ERRORS = "_output.jsonl", "_error.jsonl"
 """How the names of the two files end."""
 UNDONE = {
@@ -58,6 +49,6 @@ def _line(result: ResultRow) -> dict[str, Any]:
     if result.answer is not None:
         response["body"] = show.one_line(result.answer)
     else:
-        response["status_code"] = STATUS.get((row.error or {}).get("kind", ""), OTHER_STATUS)
+        response["status_code"] = STATUSES[FailureKind((row.error or {}).get("kind", FailureKind.INTERNAL))]
         response["body"] = {"error": show.error(row.error)}
     return head | {"response": response, "error": None}

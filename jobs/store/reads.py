@@ -26,7 +26,7 @@ _JOB_COLUMNS = """
 """
 # Sums of the ledger's rows, never counters. A call that never left cannot have cost anything; of every other
 # a missing amount is unknown, and makes the sum incomplete instead of smaller.
-_COST_COLUMNS = """
+COST_COLUMNS = """
     sum(a.cost_usd) as cost_usd, sum(coalesce(a.cost_usd, a.cost_bound_usd)) as cost_bound_usd,
     count(a.id) as calls,
     count(a.id) filter (where a.cost_usd is null and a.outcome is distinct from 'not_sent') as unknown_cost,
@@ -34,7 +34,7 @@ _COST_COLUMNS = """
         and a.outcome is distinct from 'not_sent') as unknown_bound,
     coalesce(bool_or(a.sandbox), false) as sandbox
 """
-_COSTS = f"left join lateral (select {_COST_COLUMNS} from attempts a where a.job_id = j.id) c on true"  # noqa: S608
+_COSTS = f"left join lateral (select {COST_COLUMNS} from attempts a where a.job_id = j.id) c on true"  # noqa: S608
 _KINDS = ", ".join(f"'{name}', a.{name}" for name in USAGE_KINDS)
 
 # The subselects prune partitions at run time: both keys are known when they run.
@@ -79,7 +79,7 @@ select state, count(*) as jobs, min(started_at) as started_at, max(finished_at) 
 from jobs where batch_id = :id and tenant_id = :tenant_id group by state
 """)
 BATCH_COST = text(f"""
-select {_COST_COLUMNS}, sum(a.input_tokens) as input_tokens, sum(a.output_tokens) as output_tokens,
+select {COST_COLUMNS}, sum(a.input_tokens) as input_tokens, sum(a.output_tokens) as output_tokens,
     sum(a.cached_tokens) as cached_tokens, sum(a.reasoning_tokens) as reasoning_tokens
 from jobs j join attempts a on a.job_id = j.id
 where j.batch_id = :id and j.tenant_id = :tenant_id

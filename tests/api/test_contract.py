@@ -29,7 +29,8 @@ def served(settings: Settings) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    brief = replace(settings, api=replace(settings.api, max_wait_s=0.5))  # else a long-poll outlasts its caller
+    waits = {"max_wait_s": 0.5, "max_events_s": 0.2, "chat_deadline_s": 0.1}  # else they outlast their caller
+    brief = replace(settings, api=replace(settings.api, **waits))
     config = uvicorn.Config(create_with(brief), host="127.0.0.1", port=port, log_level="critical", lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

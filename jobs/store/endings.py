@@ -1,0 +1,78 @@
+"""How jobs stand, for those who wait for their ends: many waiters of one moment, one statement."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs.states import State
+from jobs.store.reads import COST_COLUMNS, Cost
+
+# The answer's subselect prunes partitions at run time; the attempts are found by their job.
+ENDINGS = text(f"""
+select j.id, j.state, j.error, j.answer_attempt, j.purged_at is not null as purged,
+    coalesce(jsonb_array_length(j.adaptations), 0) as adaptations,
+    extract(epoch from clock_timestamp() - j.finished_at)::float8 as ended_for_s,
+    (select p.body from payloads p where p.id = j.answer_attempt) as answer, c.*
+from unnest(cast(:tenants as uuid[]), cast(:ids as uuid[])) as w(tenant_id, id)
+join jobs j on j.id = w.id and j.tenant_id = w.tenant_id
+left join lateral (
+    select {COST_COLUMNS}, max(a.deployment) filter (where a.id = j.answer_attempt) as deployment,
+        count(a.id) filter (where a.id <= j.answer_attempt) as turn
+    from attempts a where a.job_id = j.id
+) c on true
+""")  # noqa: S608 -- made of constants of jobs.store.reads
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Whose job is looked at."""
+
+    tenant_id: uuid.UUID
+    job_id: uuid.UUID
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as far as who waits for it is told."""
+
+    state: State
+    ended_for_s: float
+    """How long ago it ended; 0 while it has not."""
+    error: Mapping[str, Any] | None
+    answer: bytes | None
+    """The stored bytes; None without an answer, or when it was purged."""
+    attempt: uuid.UUID | None
+    """Whose answer it is."""
+    turn: int
+    """Which attempt of the job that is, from 1; 0 without an answer."""
+    deployment: str | None
+    cost: Cost
+    calls: int
+    adaptations: int
+    is_purged: bool
+
+
+async def endings(connection: AsyncConnection, asked: Sequence[Asked]) -> dict[Asked, Ending]:
+    """The jobs that there are of these; what has not ended is among them, with its state."""
+    names = {"tenants": [one.tenant_id for one in asked], "ids": [one.job_id for one in asked]}
+    found = await connection.execute(ENDINGS, names)
+    by_id = {row.id: row for row in found}
+    return {one: _ending(by_id[one.job_id]) for one in asked if one.job_id in by_id}
+
+
+def _ending(row: Any) -> Ending:
+    return Ending(
+        state=State(row.state),
+        ended_for_s=row.ended_for_s or 0.0,
+        error=row.error,
+        answer=bytes(row.answer) if row.answer is not None else None,
+        attempt=row.answer_attempt,
+        turn=row.turn if row.answer_attempt is not None else 0,
+        deployment=row.deployment,
+        cost=Cost.of(row),
+        calls=row.calls,
+        adaptations=row.adaptations,
+        is_purged=row.purged,
+    )
