@@ -26,6 +26,7 @@ from api import (
     openapi,
     problems,
     providers,
+    rerate,
     submit,
     webhooks,
 )
@@ -73,6 +74,7 @@ ROUTERS = (
     batches,
     file_door,
     ledger,
+    rerate,
     models,
     providers,
     accounts,

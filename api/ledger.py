@@ -21,16 +21,15 @@ router = APIRouter(tags=["ledger"])
 
 
 # A pattern, for the epoch's seconds are no time here, and ids carry times from 1970 on.
-Time = Annotated[
-    str | None, Query(json_schema_extra={"format": "date-time", "pattern": r"^(19[789][0-9]|[2-8][0-9]{3})-"})
-]
+TIME = Query(json_schema_extra={"format": "date-time", "pattern": r"^(19[789][0-9]|[2-8][0-9]{3})-"})
+Time = Annotated[str | None, TIME]
 _NAMES = "|".join(GROUPS)
 Groups = Annotated[str, Query(json_schema_extra={"pattern": f"^(({_NAMES})(,({_NAMES}))*)?$"})]
 
 
 def _span(since: Time = None, until: Time = None) -> Filter:
     """When the calls were opened: from `since` on, before `until`."""
-    return Filter(since=_in_range("since", since), until=_in_range("until", until))
+    return Filter(since=in_range("since", since), until=in_range("until", until))
 
 
 def _which(
@@ -96,6 +95,7 @@ def _line(row: Any, groups: list[str]) -> show.JsonObject:
         "cost_usd": None if row.cost_usd is None and row.unknown_cost else show.money(row.cost_usd or Decimal(0)),
         "cost_bound_usd": show.money(row.cost_bound_usd),
         "unknown_cost": row.unknown_cost,
+        "unpriced": row.unpriced,
         "latency_p50_ms": row.latency_p50_ms,
         "latency_p95_ms": row.latency_p95_ms,
     }
@@ -105,7 +105,7 @@ def _group(name: str, value: Any) -> Any:
     return show.shown("key", value) if name == "key" else value
 
 
-def _in_range(name: str, text: str | None) -> dt.datetime | None:
+def in_range(name: str, text: str | None) -> dt.datetime | None:
     """Ids carry times from 1970 on; what lies outside is a mistake."""
     if text is None:
         return None

@@ -79,6 +79,12 @@ def _show(groups: list[str], lines: list[dict[str, Any]], total: dict[str, Any])
     rows.append(("all", *("" for _ in groups[1:]), *_figures(total)))
     numbers = frozenset(range(len(groups), len(groups) + len(NUMBERS)))
     show(console, table((*groups, *NUMBERS), rows, numbers))
+    if total["unpriced"]:
+        console.print(
+            f"{counted(total['unpriced'], 'call')} went to deployments without a price: `tokenyard doctor` names them, "
+            "and [[deployments]] in tokenyard.toml, or an import, gives them one.",
+            soft_wrap=True,
+        )
     if total["unknown_cost"]:
         console.print(
             f"The cost of {counted(total['unknown_cost'], 'call')} is unknown (still open, cut, or without a price) "

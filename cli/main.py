@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from cli import budgets, hooks, jobs, keys, starters, tenants
+from cli import budgets, catalog, hooks, jobs, keys, ledger, starters, tenants
 from cli.costs import costs
 from cli.demo import demo
 from cli.doctor import doctor
@@ -40,6 +40,8 @@ app.command("watch", rich_help_panel="Jobs")(follow)
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Jobs")
 for _command in (results, why, costs, models, providers):
     app.command(rich_help_panel="Jobs")(_command)
+app.add_typer(catalog.app, name="catalog", rich_help_panel="Jobs")
+app.add_typer(ledger.app, name="ledger", rich_help_panel="Jobs")
 app.add_typer(keys.app, name="keys", rich_help_panel="Jobs")
 app.add_typer(budgets.app, name="budgets", rich_help_panel="Jobs")
 app.add_typer(tenants.app, name="tenants", rich_help_panel="A yard on this machine")

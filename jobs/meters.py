@@ -156,6 +156,12 @@ FIRST_TOKEN = _histogram(
 CALLS = _counter(
     "tokenyard_calls_total", "Provider calls that came back, by how.", ["deployment", "outcome", "failure"], WORKER
 )
+UNPRICED = _counter(
+    "tokenyard_unpriced_calls_total",
+    "Calls whose tokens are known and whose price is not: booked with an unknown cost.",
+    ["deployment"],
+    WORKER,
+)
 GATE_REFUSALS = _counter(
     "tokenyard_gate_refusals_total", "Calls held back before they were made, by reason.", ["reason"], WORKER
 )
@@ -256,7 +262,7 @@ _FIGURES = (
     Figure(
         "tokenyard_price_usd_per_million_tokens",
         ("deployment", "direction"),
-        "The catalogue's prices: what the same tokens would have cost elsewhere.",
+        "The catalogue's prices today, of providers that are on: what the same tokens would have cost elsewhere.",
     ),
 )
 FLEET: dict[str, Figure] = {figure.name: figure for figure in _FIGURES}

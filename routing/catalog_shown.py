@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from routing.catalog import Catalog, Deployment, Evidence, Model
+from routing.catalog import WINDOWS, Catalog, Deployment, Evidence, Model
 from routing.prices import KINDS, Price, Rates
 
 Shown = dict[str, Any]
@@ -66,11 +66,9 @@ def _deployment(deployment: Deployment, enabled: Collection[str], day: dt.date |
         "enabled": deployment.provider in enabled,
         "sandbox": deployment.is_sandbox,
         **{name: _plain(getattr(deployment, name)) for name in SERVED_FACTS},
-        "context_tokens": deployment.context_tokens,
-        "max_input_tokens": deployment.max_input_tokens,
-        "max_output_tokens": deployment.max_output_tokens,
+        **{name: getattr(deployment, name) for name in WINDOWS},
         "lacks": sorted(deployment.lacks),
-        "evidence": evidence(deployment, SERVED_FACTS),
+        "evidence": evidence(deployment, (*SERVED_FACTS, *WINDOWS)),
         "price": None if price is None else _price(price),
         "earlier_prices": [_price(earlier) for earlier in deployment.earlier_prices if earlier is not price],
     }

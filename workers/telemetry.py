@@ -138,6 +138,11 @@ def _calls(deployment: str, outcome: str, failure: str) -> Callable[[], None]:
 
 
 @lru_cache(maxsize=1024)
+def _unpriced(deployment: str) -> Callable[[], None]:
+    return meters.UNPRICED.labels(deployment).inc
+
+
+@lru_cache(maxsize=1024)
 def _durations(deployment: str) -> tuple[Callable[[float], None], Callable[[float], None]]:
     return meters.CALL_DURATION.labels(deployment).observe, meters.FIRST_TOKEN.labels(deployment).observe
 
@@ -147,6 +152,8 @@ def _count(deployment: str, called: Called) -> None:
     if closing is None:
         _calls(deployment, "cut", "")()
         return
+    if closing.usage is not None and closing.cost_usd is None:
+        _unpriced(deployment)()
     failure = closing.failure.value if closing.failure else ""
     _calls(deployment, "answered" if isinstance(called.result, Answer) else closing.outcome.value, failure)()
     total, first_token = _durations(deployment)

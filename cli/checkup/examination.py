@@ -33,7 +33,7 @@ def examine(yard: Yard) -> list[Finding]:
         return _ordered([*found, machine.disk(yard.var)])
     return _ordered(
         [
-            *configured.judge(settings, catalog, environ),
+            *configured.judge(settings, catalog, environ, dt.datetime.now(dt.UTC).date()),
             *machine.judge(yard, settings, environ.get(URL_VARIABLE, "").rstrip("/")),
             *_postgres(settings),
             *_redis(settings),

@@ -27,7 +27,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 CHECKS: tuple[str, ...] = (
-    "settings", "providers", "processes", "postgres", "durability", "migrations", "clock", "connections",
+    "settings", "providers", "prices", "processes", "postgres", "durability", "migrations", "clock", "connections",
     "transactions", "partitions", "dead-rows", "redis", "redis-eviction", "redis-persistence", "redis-memory", "api",
     "workers", "dispatchers", "queues", "leases", "webhooks", "breakers", "provider-keys", "flower", "ports", "disk",
 )  # fmt: skip

@@ -48,6 +48,7 @@ select {columns} count(*) as calls, count(distinct a.job_id) as jobs,
     sum(a.input_tokens) as input_tokens, sum(a.output_tokens) as output_tokens,
     sum(a.cost_usd) as cost_usd,
     count(*) filter (where a.cost_usd is null and a.outcome is distinct from 'not_sent') as unknown_cost,
+    count(*) filter (where a.price_version is null and a.outcome is distinct from 'not_sent') as unpriced,
     sum(coalesce(a.cost_usd, a.cost_bound_usd)) as cost_bound_usd,
     percentile_cont(0.5) within group (order by a.total_ms) as latency_p50_ms,
     percentile_cont(0.95) within group (order by a.total_ms) as latency_p95_ms

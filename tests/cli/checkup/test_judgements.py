@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from cli.checkup.finding import Finding, Level
 from jobs.failures import FailureKind
 from jobs.health import BreakerView, Health, KeyView
 from jobs.redis_vitals import RedisVitals
-from jobs.settings import KeyLimits, Provider, ProviderKey, parse
+from jobs.settings import KeyLimits, Provider, ProviderKey, Settings, parse
 from jobs.store.fleet import LiveWorker
 from jobs.store.reads import OpenJobs
 from jobs.store.vitals import Record, Server, Session
-from routing.catalog import Catalog, Deployment, Model
+from routing.catalog import Catalog, Deployment, Model, Price
 
 NOW = dt.datetime(2026, 11, 25, 3, 0, tzinfo=dt.UTC)
 SERVER = Server(
@@ -185,21 +186,43 @@ def test_the_gates_are_judged(change: dict[str, Any], found: dict[str, Level]):
     assert levels(gates.judge(msgspec.structs.replace(HEALTHY, **change))) == found
 
 
-CATALOG = Catalog.of([Model(id="m/s")], [Deployment(model="m/s", provider="lab", upstream="s")])
+TODAY = dt.date(2026, 11, 25)
+PRICE = Price(Decimal(1), Decimal(2), dt.date(2026, 11, 20), "a test")
+
+
+def catalog(**fields: Any) -> Catalog:
+    return Catalog.of([Model(id="m/s")], [Deployment(model="m/s", provider="lab", upstream="s", **fields)])
 
 
 @pytest.mark.parametrize(
     ("environ", "found"), [({"K": "k"}, {}), ({}, {"providers": Level.FAIL}), ({"L": "k"}, {"providers": Level.WARN})]
 )
 def test_a_policy_needs_a_provider_with_a_key(environ: dict[str, str], found: dict[str, Level]):
-    read = msgspec.structs.replace(
+    assert levels(settings.judge(two_providers(), catalog(price=PRICE), environ, TODAY)) == found
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"price": PRICE}, {}),
+        ({}, {"prices": Level.WARN}),
+        ({"price": msgspec.structs.replace(PRICE, valid_from=dt.date(2026, 11, 26))}, {"prices": Level.WARN}),
+        ({"price": PRICE, "retires_on": dt.date(2026, 12, 24)}, {"prices": Level.WARN}),
+        ({"price": PRICE, "retires_on": dt.date(2027, 12, 24)}, {}),
+    ],
+)
+def test_what_a_policy_may_call_needs_a_price_today(fields: dict[str, Any], found: dict[str, Level]):
+    assert levels(settings.judge(two_providers(), catalog(**fields), {"K": "k"}, TODAY)) == found
+
+
+def two_providers() -> Settings:
+    return msgspec.structs.replace(
         parse([{"policies": {"auto": {"tiers": [["m/s"]]}}}]),
         providers={
             "lab": Provider(dialect="openai", base_url="http://x", keys=(ProviderKey(env="K"),)),
             "far": Provider(dialect="openai", base_url="http://y", keys=(ProviderKey(env="L"),)),
         },
     )
-    assert levels(settings.judge(read, CATALOG, environ)) == found
 
 
 def test_a_full_disk_is_seen(monkeypatch, tmp_path: Path):
