@@ -49,7 +49,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """text, image, audio."""
     has_reasoning: bool | None = None
     reasoning_efforts: frozenset[str] | None = None
-    """Words of `reasoning_effort` that it takes: none, minimal, low, medium, high, xhigh."""
+    """Words of `reasoning_effort` that it takes: none, minimal, low, medium, high, xhigh, max."""
     has_sampling: bool | None = None
     """Takes temperature, top_p and the like; newer reasoning models refuse them."""
     has_prefill: bool | None = None

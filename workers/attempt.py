@@ -18,6 +18,7 @@ from jobs.store.uuid7 import uuid7
 from routing.cascade import confidence
 from routing.catalog import Target
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireRequest
+from routing.dialects.fences import UnfencedStream, unfenced
 from routing.dialects.registry import accent_of, dialect_of
 from routing.eligibility import Step
 from routing.limits import Refusal
@@ -192,11 +193,14 @@ class Attempt:
         if failpoints.is_armed("request_sent"):
             asyncio.get_running_loop().call_later(REQUEST_SENT_S, failpoints.hit, "request_sent")
         if wire.is_stream:
-            return await self._stream(outgoing)
+            return await self._stream(outgoing, is_json_told=wire.is_json_told)
         reply = await self._parts.transport.send(outgoing)
-        return reply if isinstance(reply, Failure) else self._dialect.decode(reply)
+        if isinstance(reply, Failure):
+            return reply
+        answer = self._dialect.decode(reply)
+        return unfenced(answer) if wire.is_json_told else answer
 
-    async def _stream(self, outgoing: Outgoing) -> Answer | Failure:
+    async def _stream(self, outgoing: Outgoing, *, is_json_told: bool) -> Answer | Failure:
         """Read a streamed answer; a cut stream is what its decoder says it is, never a success."""
         async with self._parts.transport.stream(outgoing) as reply:
             if isinstance(reply, Failure):
@@ -205,6 +209,7 @@ class Attempt:
                 whole = await reply.whole()
                 return whole if isinstance(whole, Failure) else self._dialect.classify(whole)
             decoder = self._dialect.decode_stream()
+            decoder = UnfencedStream(decoder) if is_json_told else decoder
             async for piece in reply:
                 if isinstance(piece, Failure):
                     return piece

@@ -25,6 +25,8 @@ class WireRequest(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     is_stream: bool = False
+    is_json_told: bool = False
+    """The model is asked for JSON in words, so the answer may stand in a code fence (`routing.dialects.fences`)."""
     adaptations: tuple[Adaptation, ...] = ()
 
 

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 
 from jobs.settings import Provider, SettingsError
 from routing.dialects.accent_table import ACCENTS
+from routing.dialects.anthropic import AnthropicDialect
 from routing.dialects.base import Dialect
 from routing.dialects.openai import OpenAIDialect
 
 DIALECTS: dict[str, Dialect] = {
     "openai": OpenAIDialect(),
+    "anthropic": AnthropicDialect(),
 }
 """Each in its own way of speaking."""
 

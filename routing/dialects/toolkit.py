@@ -132,7 +132,7 @@ def _function(function: Any, where: str, notes: Notes) -> Tool:
     return Tool(
         name=function["name"],
         field=where,
-        description=description if isinstance(description, str) and description else None,
+        description=description if isinstance(description, str) else None,
         parameters=parameters,
         strict=strict if isinstance(strict, bool) else None,
         cache=read_mark(function, where, notes),

@@ -51,6 +51,8 @@ def anthropic_request_faults(body: dict[str, Any], *, is_beta: bool = False) -> 
     """A messages body by the official `MessageCreateParams`, generally available or beta."""
     streaming = body.get("stream") is True
     params: Any = anthropic_beta if is_beta else anthropic_ga
+    # Out of the SDK since 1.0 because models from 4.7 on refuse them; the API takes them for the models before.
+    body = {key: value for key, value in body.items() if key not in {"temperature", "top_p", "top_k"}}
     kind = params.MessageCreateParamsStreaming if streaming else params.MessageCreateParamsNonStreaming
     faults = _closed_faults(kind, body)
     for place, tool in enumerate(body.get("tools", [])):

@@ -37,6 +37,7 @@ SAYS_NOTHING: list[tuple[str, tuple[Any, ...], str]] = [
     ("parameters.type", ("object",), "arguments are always an object"),
     ("parameters.properties", ({},), "an object without named properties"),
     ("stream_options.include_usage", (True,), "every stream is asked for its usage"),
+    ("stream", (False,), "a whole answer is what comes without it"),
     ("content", ("",), "no text"),
     ("text", ("",), "no text"),
 ]
@@ -61,10 +62,30 @@ def says_nothing(body: dict[str, Any], path: tuple[Any, ...], model: Model) -> b
     if path[0] in UNHEARD_WITHOUT_TOOLS and not body.get("tools"):
         return True
     names = ".".join(step for step in path if isinstance(step, str))
+    if _is_said_elsewhere(body, path, names):
+        return True
     return any(
         (names == ending or names.endswith("." + ending) or not ending) and value in values
         for ending, values, _ in SAYS_NOTHING
     )
+
+
+def _is_said_elsewhere(body: dict[str, Any], path: tuple[Any, ...], names: str) -> bool:
+    """Whether another place of the body says the same, or takes the sense from it."""
+    if names == "parallel_tool_calls":  # of no calls, how many at once
+        return "none" in (body.get("tool_choice"), body.get("function_call"))
+    if names == "tool_choice":
+        return _allows_all(body["tool_choice"], body)
+    if names.endswith("reasoning_content"):  # a copy of what the details hold
+        details = at(body, path[:-1]).get("reasoning_details") or []
+        return bool(at(body, path) == "".join(detail.get("text", "") for detail in details))
+    return names.endswith("reasoning_details.index")  # the order of the list says it
+
+
+def _allows_all(choice: Any, body: dict[str, Any]) -> bool:
+    """The model may call any tool, or none, which is what holds without a choice."""
+    allowed = choice.get("allowed_tools", {}) if isinstance(choice, dict) else {}
+    return bool(allowed) and allowed["mode"] == "auto" and len(allowed["tools"]) == len(body.get("tools") or ())
 
 
 def is_told(wire: WireRequest, path: tuple[Any, ...]) -> bool:

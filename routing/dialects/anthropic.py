@@ -1,0 +1,101 @@
+"""The Anthropic messages wire: a request as `POST /v1/messages`, a message as a chat.completion."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from jobs.chat import Answer, ChatRequest
+from jobs.failures import Failure, FailureKind
+from routing.catalog import Target
+from routing.dialects.anthropic_errors import classify, classify_in_band
+from routing.dialects.anthropic_request import HANDLED, build
+from routing.dialects.anthropic_shape import Message, finish_of, kept_fields, read_message, read_usage, said
+from routing.dialects.anthropic_stream import AnthropicStreamDecoder
+from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReply, WireRequest
+from routing.dialects.completions import Head, completion
+from routing.dialects.errors import UNREADABLE, failure
+from routing.dialects.fields import leftovers
+from routing.dialects.parts import CannotCarry
+from routing.dialects.toolkit import read_toolkit
+from routing.dialects.turns import read
+
+PATH = "/v1/messages"
+VERSION = "2023-06-01"
+"""Of the API; the only one since, and the SDK's."""
+HEADERS = {"content-type": "application/json", "accept": "application/json", "anthropic-version": VERSION}
+STREAM_HEADERS = {**HEADERS, "accept": "text/event-stream"}
+
+
+class AnthropicDialect:
+    """Implements `routing.dialects.base.Dialect`; it has no state, so one serves all calls.
+
+    >>> AnthropicDialect().key_headers("sk-ant-1")
+    {'x-api-key': 'sk-ant-1'}
+    """
+
+    def key_headers(self, key: str) -> Mapping[str, str]:
+        """Headers that authenticate."""
+        return {"x-api-key": key}
+
+    def encode(self, request: ChatRequest, target: Target, asking: Asking) -> WireRequest | Unsupported:
+        """The request as a messages body; never raises. Log-probabilities that a policy needs cannot be had here."""
+        conversation = read(request)
+        if isinstance(conversation, Unsupported):
+            return conversation
+        toolkit = read_toolkit(request)
+        if isinstance(toolkit, Unsupported):
+            return toolkit
+        rest = leftovers(request.body, HANDLED)
+        if isinstance(rest, Unsupported):
+            return rest
+        try:
+            built = build(request, conversation, toolkit, target)
+        except CannotCarry as stop:
+            return stop.unsupported
+        return WireRequest(
+            path=PATH,
+            headers=STREAM_HEADERS if request.wants_stream else HEADERS,
+            body=msgspec.json.encode(built.body),
+            is_stream=request.wants_stream,
+            is_json_told=built.is_json_told,
+            adaptations=(*toolkit.adaptations, *built.adaptations, *rest),
+        )
+
+    def decode(self, reply: WireReply) -> Answer | Failure:
+        """A whole reply of any status; never raises for what a provider may send."""
+        if reply.status != 200:
+            return classify(reply)
+        try:
+            message = read_message(reply.body)
+        except UNREADABLE:
+            return classify(reply)
+        return answer_of(message, reply)
+
+    def decode_stream(self) -> StreamDecoder:
+        """A fresh decoder for one streamed call whose status was 200."""
+        return AnthropicStreamDecoder(self.decode)
+
+    def classify(self, reply: WireReply) -> Failure:
+        """The failure that an error reply means, by code, type and status."""
+        return classify(reply)
+
+
+def answer_of(message: Message, reply: WireReply) -> Answer | Failure:
+    """Judge a message by its shape."""
+    if message.error is not None:
+        return classify_in_band(message.error)
+    if message.content is None:
+        return classify(reply)
+    if message.stop_reason is None:
+        return failure(FailureKind.TRUNCATED, "no_stop_reason")
+    if any(block.type == "tool_use" and not block.name for block in message.content):
+        return failure(FailureKind.MALFORMED, "tool_call_without_name")
+    refusal = message.stop_details.explanation if message.stop_details is not None else None
+    said_now = said(message.content, refusal)
+    return completion(
+        Head(message.id or "", message.model or ""),
+        said_now,
+        finish_of(message, said_now),
+        read_usage(message.usage),
+        kept_fields(message),
+    )

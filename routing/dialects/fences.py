@@ -1,0 +1,100 @@
+"""Takes the code fence off an answer that was asked for as JSON in words: models like to put one around it.
+
+Only for calls whose `WireRequest.is_json_told` says so: elsewhere a fence belongs to the answer.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from jobs.chat import Answer
+from jobs.failures import Failure
+from routing.dialects.base import Delta, StreamDecoder
+
+_OPENING = re.compile(r"\s*```(?:json)?[ \t]*\r?\n", re.IGNORECASE)
+_MAYBE_OPENING = re.compile(r"\s*(?:`{0,2}|```[a-z]{0,4}[ \t]*\r?)\Z", re.IGNORECASE)
+_MAYBE_CLOSING = re.compile(r"\s*`{0,3}\s*\Z")
+
+
+class Unfencer:
+    r"""Text in pieces cut anywhere; holds back what may be a fence until it is known.
+
+    >>> unfencer = Unfencer()
+    >>> [unfencer.add(piece) for piece in ("``", "`json\n{}", "\n`", "``")], unfencer.flush()
+    (['', '{}', '', ''], '')
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._is_fenced: bool | None = None
+        """None while the beginning may still become a fence."""
+
+    def add(self, piece: str) -> str:
+        """What of the text so far is surely no fence and was not given yet."""
+        held = self._held + piece
+        if self._is_fenced is None:
+            opening = _OPENING.match(held)
+            if opening is None and _MAYBE_OPENING.fullmatch(held):
+                self._held = held
+                return ""
+            self._is_fenced = opening is not None
+            held = held if opening is None else held[opening.end() :]
+        tail = _MAYBE_CLOSING.search(held) if self._is_fenced else None
+        safe = len(held) if tail is None else tail.start()
+        self._held = held[safe:]
+        return held[:safe]
+
+    def flush(self) -> str:
+        """The rest, at the end: nothing, when it closes the fence."""
+        held, self._held = self._held, ""
+        return "" if self._is_fenced and held.strip() in {"", "```"} else held
+
+
+def unfenced(answer: Answer | Failure) -> Answer | Failure:
+    """The answer without the fence around the text of its first choice; what has none stays as it is."""
+    if isinstance(answer, Failure):
+        return answer
+    unfencer = Unfencer()
+    text = unfencer.add(answer.text) + unfencer.flush()
+    if text == answer.text:
+        return answer
+    body = msgspec.json.decode(answer.body)
+    body["choices"][0]["message"]["content"] = text
+    return msgspec.structs.replace(answer, body=msgspec.json.encode(body), text=text)
+
+
+class UnfencedStream:
+    """A stream decoder whose chunks and answer come without the fence; wraps the dialect's own."""
+
+    def __init__(self, decoder: StreamDecoder) -> None:
+        self._decoder = decoder
+        self._unfencer = Unfencer()
+
+    def feed(self, data: bytes) -> Iterable[Delta]:
+        """As `StreamDecoder.feed`."""
+        return [delta for whole in self._decoder.feed(data) for delta in self._without(whole)]
+
+    def finish(self) -> Answer | Failure:
+        """As `StreamDecoder.finish`."""
+        return unfenced(self._decoder.finish())
+
+    def _without(self, delta: Delta) -> Iterable[Delta]:
+        chunk = msgspec.json.decode(delta.chunk)
+        choice = next(iter(chunk["choices"]), None)
+        if choice is None:
+            return [delta]
+        if choice["finish_reason"] is not None:
+            rest = self._unfencer.flush()
+            return [_with_text(chunk, rest), delta] if rest else [delta]
+        content = choice["delta"].get("content")
+        if not content:
+            return [delta]
+        text = self._unfencer.add(content)
+        return [_with_text(chunk, text)] if text else []
+
+
+def _with_text(chunk: dict[str, Any], text: str) -> Delta:
+    choice = {**chunk["choices"][0], "delta": {"content": text}, "finish_reason": None}
+    return Delta(chunk=msgspec.json.encode({**chunk, "choices": [choice]}), has_content=True)

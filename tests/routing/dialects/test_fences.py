@@ -1,0 +1,89 @@
+"""Answers asked for as JSON in words lose their code fence, whole or streamed, wherever the stream is cut."""
+
+import itertools
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.chat import Answer, Usage
+from jobs.failures import Failure, FailureKind
+from routing.dialects.base import Delta
+from routing.dialects.completions import Head, Said, chunk, completion, first_chunk, last_chunk, usage_chunk
+from routing.dialects.fences import UnfencedStream, Unfencer, unfenced
+from tests.routing.dialects.oracles import chunk_faults, completion_faults
+
+HEAD = Head("msg_1", "claude")
+CASES = [
+    ('{"a": 1}', '{"a": 1}'),
+    ('```json\n{"a": 1}\n```', '{"a": 1}'),
+    ('\n```JSON \r\n{"a": "`"}\n```\n', '{"a": "`"}'),
+    ("```\n[]\n```", "[]"),
+    ('{"a": "```json\\n"}', '{"a": "```json\\n"}'),
+    ("```python\nprint()\n```", "```python\nprint()\n```"),
+    ("``` not a fence", "``` not a fence"),
+    ('```json\n{"a": 1}\n``` I hope this helps', '{"a": 1}\n``` I hope this helps'),
+    ('```json\n{"cut": ', '{"cut":'),
+    ("  ", "  "),
+    ("", ""),
+    ("`", "`"),
+]
+
+
+def answer_of(text: str) -> Answer:
+    return completion(HEAD, Said(text=text), "stop", None)
+
+
+@pytest.mark.parametrize(("fenced", "plain"), CASES)
+def test_whole_answers(fenced: str, plain: str):
+    answer = unfenced(answer_of(fenced))
+    assert isinstance(answer, Answer)
+    assert answer.text == plain
+    assert msgspec.json.decode(answer.body)["choices"][0]["message"]["content"] == plain
+    assert completion_faults(answer.body) == []
+
+
+class Spoken:
+    """A decoder that says a text, one piece for each byte fed."""
+
+    def __init__(self, pieces: list[str], end: Answer | Failure) -> None:
+        self._pieces = pieces
+        self._end = end
+
+    def feed(self, data: bytes) -> list[Delta]:
+        words = [chunk(HEAD, {"content": piece}) for piece in self._pieces]
+        return [first_chunk(HEAD), *words, last_chunk(HEAD, "stop")]
+
+    def finish(self) -> Answer | Failure:
+        return self._end
+
+
+@given(case=st.sampled_from(CASES), cuts=st.lists(st.integers(0, 40), max_size=6))
+def test_streamed_answers_say_the_same_wherever_they_are_cut(case: tuple[str, str], cuts: list[int]):
+    fenced, plain = case
+    marks = [0, *sorted(min(cut, len(fenced)) for cut in cuts), len(fenced)]
+    pieces = [fenced[start:end] for start, end in itertools.pairwise(marks)]
+    stream = UnfencedStream(Spoken(pieces, answer_of(fenced)))
+    deltas = list(stream.feed(b""))
+    chunks = [msgspec.json.decode(delta.chunk) for delta in deltas]
+    assert "".join(shown["choices"][0]["delta"].get("content", "") for shown in chunks) == plain
+    assert [fault for delta in deltas for fault in chunk_faults(delta.chunk)] == []
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    answer = stream.finish()
+    assert isinstance(answer, Answer)
+    assert answer.text == plain
+
+
+def test_failures_and_usage_pass_through():
+    broken = Failure(FailureKind.TRUNCATED, "cut")
+    assert UnfencedStream(Spoken([], broken)).finish() is broken
+    unfencer = UnfencedStream(Spoken([], broken))
+    usage = usage_chunk(HEAD, Usage(1, 1))
+    assert list(unfencer._without(usage)) == [usage]
+
+
+def test_a_stream_never_ends_inside_what_is_held():
+    unfencer = Unfencer()
+    assert unfencer.add("``") == ""
+    assert unfencer.flush() == "``"
