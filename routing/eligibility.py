@@ -22,6 +22,10 @@ EXPECTED_OUTPUT_TOKENS = 256
 """What an answer is expected to take when its bound is above that: a guess until there are measurements."""
 
 
+MOST_OFF = 4
+"""Deployments of a policy that are looked at though their providers are off: enough to be named in a receipt."""
+
+
 class Reason(StrEnum):
     """Why a deployment cannot carry a job. The order is how near it came: the last checks first."""
 
@@ -85,6 +89,9 @@ class Lineup(msgspec.Struct, frozen=True):
     options: tuple[Option, ...]
     missing: tuple[str, ...]
     """Names in the policy that the catalogue does not serve."""
+    more_off: int = 0
+    """Deployments at providers that are off and not among the options: a model may have fifty, and no job needs to hear
+    of each."""
 
 
 def lineup(policy: Policy, catalog: Catalog, enabled: frozenset[str], day: dt.date | None = None) -> Lineup:
@@ -116,7 +123,9 @@ def lineup(policy: Policy, catalog: Catalog, enabled: frozenset[str], day: dt.da
     options = tuple(found.values())
     if policy.name == AUTO and any(option.fault is None and not option.deployment.is_sandbox for option in options):
         options = tuple(map(_without_sandbox, options))
-    return Lineup(options, tuple(missing))
+    off = [option for option in options if option.fault is Reason.PROVIDER_OFF]
+    unlisted = {option.id for option in off[MOST_OFF:]}
+    return Lineup(tuple(option for option in options if option.id not in unlisted), tuple(missing), len(unlisted))
 
 
 def _without_sandbox(option: Option) -> Option:

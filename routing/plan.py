@@ -125,8 +125,10 @@ def plan(job_id: uuid.UUID, request: ChatRequest, policy: Policy, intent: Intent
         policy=policy,
         intent=intent,
         steps=steps,
-        receipt=receipt(steps, ruled_out, policy, needs, (yard.catalog.version, yard.policies_version)),
-        complaint=None if steps else complaint(ruled_out, policy, intent),
+        receipt=receipt(
+            steps, ruled_out, policy, needs, (yard.catalog.version, yard.policies_version), more_off=line.more_off
+        ),
+        complaint=None if steps else complaint(ruled_out, policy, intent, more_off=line.more_off),
     )
 
 

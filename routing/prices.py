@@ -66,6 +66,12 @@ class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True, 
             self.output if self.reasoning is None else self.reasoning,
         )
 
+    @cached_property
+    def dearest(self) -> tuple[Decimal, Decimal]:
+        """The dearest kind of input and of output that any call may have."""
+        _, write, _, cached = self.of_input
+        return max(self.input, write, cached), max(self.output, self.of_output[1])
+
     def total(self, usage: Usage) -> Decimal:
         """What so many tokens cost, times a million and exact.
 
@@ -85,13 +91,11 @@ class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True, 
 
         An hour's cache is written to only where the request asks for it, and sound billed where there is any.
         """
-        hour, write, audio_input, cached = self.of_input
-        audio_output, reasoning = self.of_output
-        dearest_in, dearest_out = max(self.input, write, cached), max(self.output, reasoning)
+        dearest_in, dearest_out = self.dearest
         if has_cache_marks:
-            dearest_in = max(dearest_in, hour)
+            dearest_in = max(dearest_in, self.of_input[0])
         if has_sound:
-            dearest_in, dearest_out = max(dearest_in, audio_input), max(dearest_out, audio_output)
+            dearest_in, dearest_out = max(dearest_in, self.of_input[2]), max(dearest_out, self.of_output[0])
         return dearest_in * input_tokens + dearest_out * output_tokens
 
 
@@ -142,11 +146,11 @@ class Price(Rates, frozen=True, forbid_unknown_fields=True):
 
         It may have fewer: then a cheaper list is its own, or a dearer one (a list of long prompts need not be dearer).
         """
-        lists = (self, *(longer for longer in self.long if input_tokens > longer.above_input_tokens))
-        worst = max(
-            rates.most(input_tokens, output_tokens, has_cache_marks=has_cache_marks, has_sound=has_sound)
-            for rates in lists
-        )
+        worst = self.most(input_tokens, output_tokens, has_cache_marks=has_cache_marks, has_sound=has_sound)
+        for longer in self.long:
+            if input_tokens > longer.above_input_tokens:
+                most = longer.most(input_tokens, output_tokens, has_cache_marks=has_cache_marks, has_sound=has_sound)
+                worst = max(worst, most)
         return (worst / MILLION).quantize(AMOUNT, ROUND_HALF_EVEN)
 
     def in_batch(self) -> "Price":

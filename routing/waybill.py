@@ -45,9 +45,18 @@ class Ruled(NamedTuple):
 
 
 def receipt(
-    steps: Sequence[Step], ruled_out: Sequence[Ruled], policy: Policy, needs: Needs, versions: tuple[str, str]
+    steps: Sequence[Step],
+    ruled_out: Sequence[Ruled],
+    policy: Policy,
+    needs: Needs,
+    versions: tuple[str, str],
+    *,
+    more_off: int = 0,
 ) -> Receipt:
-    """The receipt, at most MAX_BYTES of JSON. `ruled_out` nearest first; `versions` of the catalogue, the policies."""
+    """The receipt, at most MAX_BYTES of JSON. `ruled_out` nearest first; `versions` of the catalogue, the policies.
+
+    `more_off`: deployments beside them whose providers are off.
+    """
     written = Receipt(
         policy=policy.name,
         catalog_version=versions[0],
@@ -56,16 +65,16 @@ def receipt(
         runner_up=_candidate(steps[1]) if len(steps) > 1 else None,
         eligible=len(steps),
         excluded=tuple(Exclusion(one.id, one.reason.value) for one in ruled_out[:MAX_EXCLUDED]),
-        excluded_more=_count(ruled_out[MAX_EXCLUDED:]),
+        excluded_more=_count(ruled_out[MAX_EXCLUDED:], more_off),
         input_tokens_estimate=needs.input.tokens,
         output_tokens_bound=steps[0].output_tokens_bound if steps else 0,
         binding=_binding(steps, ruled_out, policy),
         notes=_notes(policy, needs.intent),
     )
-    return written if _fits(written) else _cut(written, ruled_out)
+    return written if _fits(written) else _cut(written, _count(ruled_out, more_off))
 
 
-def complaint(ruled_out: Sequence[Ruled], policy: Policy, intent: Intent) -> str:
+def complaint(ruled_out: Sequence[Ruled], policy: Policy, intent: Intent, *, more_off: int = 0) -> str:
     """Why nothing can carry the job: the nearest that can almost, and what to do. `ruled_out` nearest first."""
     if not ruled_out:
         return f"policy {policy.name[:CUT]!r} names no model; give it tiers"
@@ -77,7 +86,8 @@ def complaint(ruled_out: Sequence[Ruled], policy: Policy, intent: Intent) -> str
             "for one call; raise max_cost_usd or lower max_tokens"
         )
     reasons = "; ".join(f"{one.id[:CUT]}: {MEANING[one.reason]}" for one in ruled_out[:NAMED])
-    more = f"; and {len(ruled_out) - NAMED} more" if len(ruled_out) > NAMED else ""
+    unnamed = len(ruled_out) + more_off - NAMED
+    more = f"; and {unnamed} more" if unnamed > 0 else ""
     return f"nothing in policy {policy.name[:CUT]!r} can carry this job: {reasons}{more}"
 
 
@@ -91,8 +101,13 @@ def _amount(usd: Decimal) -> str:
     return f"{usd:f}"
 
 
-def _count(ruled_out: Sequence[Ruled]) -> dict[str, int]:
-    return dict(Counter(one.reason.value for one in ruled_out)) if ruled_out else {}
+def _count(ruled_out: Sequence[Ruled], more_off: int) -> dict[str, int]:
+    if not ruled_out and not more_off:
+        return {}
+    counts = Counter(one.reason.value for one in ruled_out)
+    if more_off:
+        counts[Reason.PROVIDER_OFF.value] += more_off
+    return dict(counts)
 
 
 def _binding(steps: Sequence[Step], ruled_out: Sequence[Ruled], policy: Policy) -> str | None:
@@ -117,7 +132,7 @@ def _fits(written: Receipt) -> bool:
     return len(msgspec.json.encode(written)) <= MAX_BYTES
 
 
-def _cut(written: Receipt, ruled_out: Sequence[Ruled]) -> Receipt:
+def _cut(written: Receipt, counts: dict[str, int]) -> Receipt:
     """Shorten the names, then count the excluded instead of naming them. Only absurdly long names come here."""
     short = msgspec.structs.replace(
         written,
@@ -130,7 +145,7 @@ def _cut(written: Receipt, ruled_out: Sequence[Ruled]) -> Receipt:
     )
     if _fits(short):
         return short
-    return msgspec.structs.replace(short, excluded=(), excluded_more=_count(ruled_out))
+    return msgspec.structs.replace(short, excluded=(), excluded_more=counts)
 
 
 def _short(candidate: Candidate | None) -> Candidate | None:

@@ -123,14 +123,23 @@ def test_names_too_long_are_cut_and_all_ten_still_named():
 
 def test_what_is_too_large_even_so_is_counted_instead_of_named():
     wide = "\u9053" * 500
-    models = [Model(f"{number}{wide}") for number in range(14)]
-    served = [Deployment(model.id, "off" if number > 1 else "p", "up", CHEAP) for number, model in enumerate(models)]
+    models = [Model(f"{number}{wide}", context_tokens=1 if number > 1 else None) for number in range(14)]
+    served = [Deployment(model.id, "p", "up", CHEAP) for model in models]
     policy = Policy(name=wide, tiers=(tuple(model.id for model in models),))
-    written = plan_of(policy, on=yard(models, served, off="off")).receipt
+    written = plan_of(policy, on=yard(models, served)).receipt
     assert len(msgspec.json.encode(written)) <= MAX_BYTES
-    assert (written.excluded, written.excluded_more) == ((), {"provider_off": 12})
+    assert (written.excluded, written.excluded_more) == ((), {"context_window": 12})
     assert written.chosen is not None
     assert len(written.chosen.deployment) == 100
+
+
+def test_of_many_places_without_a_key_a_few_are_named_and_the_rest_counted():
+    served = [Deployment("qwen/small", f"off{number}", "up", CHEAP) for number in range(50)]
+    policy = Policy(name="small", tiers=(("qwen/small",),))
+    planned = plan_of(policy, on=Yard(Catalog.of([Model("qwen/small")], served), frozenset()))
+    assert (len(planned.receipt.excluded), planned.receipt.excluded_more) == (4, {"provider_off": 46})
+    assert planned.complaint is not None
+    assert planned.complaint.endswith("; and 47 more")
 
 
 NAMES = st.builds(lambda text, times: text * times, st.text(st.characters(codec="utf-8")), st.integers(1, 400))
