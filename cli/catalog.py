@@ -1,22 +1,19 @@
 """`tokenyard catalog`: import price lists, look at what is known, check it."""
 
 import datetime as dt
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.catalog_words import changes_told, facts_told, summary_told
+from cli.catalog_words import changes_told, summary_told
 from cli.client import errors
+from cli.models import local_model, settings_of, tell_model
 from cli.up import Var, console, plain_errors
 from cli.wording import show, table
-from cli.yard import Yard, YardError
-from jobs.configuration import load, load_catalog, own_book, providers_on, shipped_book
-from jobs.settings import Settings
+from cli.yard import YardError
+from jobs.configuration import load_catalog, own_book, shipped_book
 from routing.book import EMPTY, BookError, open_book
-from routing.catalog import Catalog, nearest
-from routing.catalog_shown import shown_models
 from routing.shelf import EntryError
 from routing.sources.sighting import ListError
 from routing.sources.update import READERS, update
@@ -47,7 +44,7 @@ def import_list(
         raise typer.BadParameter(f"{source!r} is none of {', '.join(READERS)}", param_hint="SOURCE")
     day = _day(as_of)
     with plain_errors():
-        settings = _settings(var)
+        settings = settings_of(var)
         path = Path(settings.catalog.file)
         try:
             made = update(source, _read(file), day, (shipped_book(),), own_book(str(path)))
@@ -100,10 +97,7 @@ def show_model(
 
     Example: tokenyard catalog show openai/gpt-4o
     """
-    with plain_errors():
-        settings = _settings(var)
-        catalog = load_catalog(settings)
-        tell_model(catalog, name, providers_on(settings))
+    tell_model(local_model(var, name))
 
 
 @app.command("check")
@@ -113,7 +107,7 @@ def check(var: Var = None) -> None:
     Example: tokenyard catalog check
     """
     with plain_errors():
-        settings = _settings(var)
+        settings = settings_of(var)
         catalog = load_catalog(settings)
         today = dt.datetime.now(dt.UTC).date()
         served = list(catalog.deployments.values())
@@ -131,30 +125,6 @@ def check(var: Var = None) -> None:
             ("your own file", f"{len(own_book(settings.catalog.file).raw):,} models in {settings.catalog.file or '-'}"),
         ]
         show(console, table(("", ""), rows, frozenset({1})))
-
-
-def tell_model(catalog: Catalog, name: str, enabled: frozenset[str]) -> None:
-    """Print a model's matrix and its deployments. Raises YardError with the nearest known name."""
-    model = name.partition("@")[0]
-    if model not in catalog.models or (model != name and name not in catalog.deployments):
-        near = nearest(name, (), catalog)
-        raise YardError(f"nothing is called {name!r}" + (f"; did you mean {near!r}?" if near else ""))
-    (known,) = shown_models(catalog, [model], enabled, dt.datetime.now(dt.UTC).date())
-    served = [each for each in known["deployments"] if name in (model, each["id"])]
-    show(console, table(("fact", "value", "source", "as of"), facts_told(known)))
-    for each in served:
-        console.print()
-        state = "on" if each["enabled"] else "off"
-        console.print(f"{each['id']} ({state}), called {each['upstream']} there", markup=False, highlight=False)
-        show(console, table(("", "", "", ""), facts_told(each)))
-
-
-def _settings(var: Path | None) -> Settings:
-    yard = Yard(var)
-    settings = load(environ=yard.surroundings(os.environ))
-    if settings.catalog.file:
-        return settings
-    return load({"catalog": {"file": str(yard.catalog_path)}}, yard.surroundings(os.environ))
 
 
 def _day(text: str | None) -> dt.date:

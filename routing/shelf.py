@@ -211,6 +211,8 @@ def _prices(by_hand: Raw, below: list[Raw]) -> list[Raw]:
     """Prices kept by hand, the newest first, then those from below that are older than all of them."""
     if "price" not in by_hand:
         return below
+    if by_hand["price"] is None:
+        return []  # said to be unknown, whatever the lists say
     above = [by_hand["price"], *by_hand.get("earlier_prices", ())]
     first = min(str(price.get("valid_from", "")) for price in above)
     return above + [price for price in below if str(price["valid_from"]) < first]

@@ -39,3 +39,18 @@ def test_what_nobody_knows_is_said():
         ("maker/small", "tools logprobs?", "unknown", "lab", "off", "unknown", "unknown", "")
     ]
     assert rows(MODEL | {"deployments": []})[0][3] == "nobody"
+
+
+def test_one_model_is_told_fact_by_fact(lab: Lab):
+    said = lab.said("models", "maker/small")
+    matrix, _, _ = said.partition("maker/small@lab (on)")
+    facts = {line.split()[0]: line.split()[1] for line in matrix.splitlines() if line.strip()}
+    assert (facts["context_tokens"], facts["has_tools"], facts["json_adherence"]) == ("8,000", "no", "unknown")
+    assert "maker/small@lab (on)" in said
+    assert "input 0.10, output 0.20" in said
+
+
+def test_the_whole_catalogue_is_listed_when_asked(lab: Lab):
+    listed = lab.said("models", "--all")
+    assert "openai/gpt-4o-mini" in listed
+    assert "openai/gpt-4o-mini" not in lab.said("models")

@@ -5,6 +5,7 @@ import json
 import logging
 from typing import Any
 
+import msgspec
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import Counter
@@ -14,8 +15,10 @@ from jobs.chat import Answer
 from jobs.ids import show
 from jobs.lanes import Lane
 from jobs.settings import Telemetry as Settings
+from routing.catalog_load import catalog_of
 from tests.collector import collector
-from tests.workers.lab import Lab, answers, refuses
+from tests.workers.lab import NOTHING_SHIPPED, Lab, answers, refuses
+from workers.bootstrap import planner
 from workers.intake import Intake
 from workers.telemetry import _model_of
 
@@ -66,6 +69,19 @@ async def test_calls_and_rests_are_counted_by_names_from_the_settings(lab: Lab):
     after = [value(meters.CALLS, **failed), value(meters.CALLS, **answered), value(meters.RESTED, **rested)]
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1]
     assert meters.CALLS_IN_FLIGHT._value.get() == 0
+
+
+async def test_a_call_without_a_price_is_booked_as_unknown_and_raises_an_alarm(lab: Lab):
+    unpriced = tuple({**entry, "price": None} for entry in lab.settings.deployments)
+    settings = msgspec.structs.replace(lab.settings, deployments=unpriced)
+    lab.parts.plan = planner(settings, catalog_of(settings, NOTHING_SHIPPED))
+    before = value(meters.UNPRICED, deployment="maker/small@a")
+    lab.script(a=[answers()])
+    job, word = await carried(lab)
+    (attempt,) = await lab.attempts(job)
+    assert (word, attempt.cost_usd, attempt.cost_bound_usd, attempt.cost_basis) == ("succeeded", None, None, "none")
+    assert attempt.price_version is None
+    assert value(meters.UNPRICED, deployment="maker/small@a") - before == 1
 
 
 async def test_records_of_a_call_name_its_job_and_attempt(lab: Lab, caplog: pytest.LogCaptureFixture):
