@@ -15,6 +15,7 @@ from jobs.lanes import TERMS, Lane, urgent_at
 from jobs.policy import Intent, Policy
 from jobs.store.accounts import Key
 from routing.allowance import Ceiling, has_room
+from routing.checks import schema_fault
 from routing.eligibility import dear_parts
 from routing.plan import UnknownName, Yard, feasible, plan, policy_for
 
@@ -96,6 +97,9 @@ class Admission:
         passed = self._passed.get(likes)
         if passed is not None and size[0] <= passed[0] and size[1] <= passed[1]:
             return policy
+        if (fault := schema_fault(wish.request)) is not None:
+            where, message = fault
+            raise Problem(Code.INVALID_VALUE, f"request.{where}: {message}", f"request.{where}")
         refusal = feasible(plan(uuid.UUID(int=0), wish.request, policy, intent, yard))
         if refusal is not None:
             raise Problem(Code.INTENT_INFEASIBLE, refusal.message, "intent")

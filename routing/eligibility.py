@@ -278,3 +278,10 @@ def step_of(option: Option, needs: Needs) -> Step:
         input_tokens=needs.input.tokens,
         output_tokens_bound=longest * needs.choices,
     )
+
+
+def again(step: Step, request: ChatRequest, intent: Intent) -> Step | None:
+    """The same step for a request that has become longer; None when it can't carry that."""
+    option = Option(step.id, step.deployment, step.model, step.tier, rank=0, price=step.price)
+    needs = needs_of(request, intent)
+    return step_of(option, needs) if fault_of(option, needs) is None else None

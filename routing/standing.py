@@ -171,9 +171,10 @@ def _bill(attempt: PastAttempt) -> Decimal:
 
 def _barred(plan: Plan, past: Past) -> Iterable[str]:
     """Deployments that this job leaves alone for good."""
-    empty = [attempt.deployment for attempt in past if attempt.failure is FailureKind.EMPTY_ANSWER]
-    if len(empty) > 1:
-        yield from empty
+    for kind in (FailureKind.EMPTY_ANSWER, FailureKind.INVALID_ANSWER):
+        useless = [attempt.deployment for attempt in past if attempt.failure is kind]
+        if len(useless) > 1:
+            yield from useless
     for attempt in past:
         if attempt.failure is not None and REMEDIES[attempt.failure].bars:
             yield attempt.deployment

@@ -43,6 +43,8 @@ class Answered(msgspec.Struct, frozen=True):
     is_empty: bool = False
     cost_usd: Decimal | None = None
     """None: unknown, and the budget takes the step's bound for spent."""
+    flaw: Failure | None = None
+    """Why the answer can't be used though it came whole."""
 
 
 class Broke(msgspec.Struct, frozen=True):
@@ -125,6 +127,8 @@ def judge(plan: Plan, past: Past, event: Event, chance: float) -> Verdict:
         case Answered(is_empty=True):
             failure = Failure(FailureKind.EMPTY_ANSWER, "the answer is empty")
             return _mend(plan, past, Broke(event.step, failure, event.cost_usd), chance)
+        case Answered(flaw=Failure() as flaw):
+            return _mend(plan, past, Broke(event.step, flaw, event.cost_usd), chance)
         case Answered():
             return _weigh(plan, past, event, chance)
         case Broke():
@@ -198,7 +202,7 @@ def _elsewhere(standing: Standing, step: Step, failure: Failure, chance: float) 
 
 
 def _again(standing: Standing, step: Step, failure: Failure, chance: float) -> Verdict:
-    """An empty answer is asked for once more; a second one sends the job elsewhere."""
+    """An empty or invalid answer is asked for once more; a second one sends the job elsewhere."""
     if standing.failures(failure.kind) == 1 and step in standing.fresh:
         return Retry(step, 0.0)
     return _elsewhere(standing, step, failure, chance)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from jobs import failpoints
-from jobs.chat import Adaptation, Answer, Usage
+from jobs.chat import Adaptation, Answer, ChatRequest, Usage
 from jobs.failures import Failure, FailureKind
 from jobs.ids import show
 from jobs.job import Job
@@ -17,6 +17,7 @@ from jobs.store.rows import Closing, Opening
 from jobs.store.uuid7 import uuid7
 from routing.cascade import confidence
 from routing.catalog import Target
+from routing.checks import Flaw, check, expected
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireRequest
 from routing.dialects.fences import UnfencedStream, unfenced
 from routing.dialects.registry import accent_of, dialect_of
@@ -48,6 +49,8 @@ UNSENT = frozenset({FailureKind.UNREACHABLE, FailureKind.UNSUPPORTED})
 """Failures of calls whose bytes never left."""
 
 
+OFF_LOOP_BYTES = 100_000
+"""A larger answer is checked in a thread."""
 REQUEST_SENT_S = 0.05
 """The failpoint `request_sent` strikes so long after a call began: the bytes have left, the answer has not come."""
 
@@ -70,6 +73,17 @@ class Made(msgspec.Struct, frozen=True):
     closing: Closing
     step: Step
     adaptations: tuple[Adaptation, ...]
+    flaw: Flaw | None = None
+    """Why the answer can't be used."""
+
+
+class Correction(msgspec.Struct, frozen=True):
+    """A request that shows the model its answer before."""
+
+    request: ChatRequest
+    shown: Adaptation
+    step: Step
+    """As it is with the longer prompt."""
 
 
 class Attempt:
@@ -92,6 +106,14 @@ class Attempt:
         self._first_token_s: float | None = None
         self._is_open = False
         self._known: Closing | None = None
+        self._request = job.request
+        self._shown: tuple[Adaptation, ...] = ()
+        self._flaw: Flaw | None = None
+
+    def correct(self, correction: Correction) -> None:
+        """Show the model its answer before, and why it could not be used."""
+        self._request, self._step = correction.request, correction.step
+        self._shown = (correction.shown,)
 
     async def call(self, time_left_s: float) -> Made | Refusal:
         """Enter the gate, write the ledger row, call, and come back; `time_left_s` is to the job's deadline."""
@@ -108,15 +130,27 @@ class Attempt:
                 return refusal
             with self._parts.telemetry.calling(self._job, self.id, self._step) as called:
                 wire = self._encode()
-                result = await self._send(wire, entry, time_left_s)
+                result, mended = await self._checked(await self._send(wire, entry, time_left_s))
                 self._known = self._closing(result)
                 called.ended(self._known, result)
         finally:
             if self._tokens is not None:
-                self._tokens.end(is_whole=isinstance(result, Answer) and not result.is_empty)
+                self._tokens.end(is_whole=isinstance(result, Answer) and not result.is_empty and self._flaw is None)
             await self._leave(entry, result)
-        adaptations = () if isinstance(wire, Unsupported) else wire.adaptations
-        return Made(result=result, closing=self._known, step=self._step, adaptations=adaptations)
+        adaptations = () if isinstance(wire, Unsupported) else (*self._shown, *wire.adaptations, *mended)
+        return Made(result=result, closing=self._known, step=self._step, adaptations=adaptations, flaw=self._flaw)
+
+    async def _checked(self, result: Answer | Failure) -> tuple[Answer | Failure, tuple[Adaptation, ...]]:
+        """The answer, mended where that was needed and could be done, and what was mended."""
+        wanted = expected(self._job.request) if isinstance(result, Answer) and not result.is_empty else None
+        if wanted is None or isinstance(result, Failure):
+            return result, ()
+        if len(result.body) > OFF_LOOP_BYTES:
+            found = await asyncio.to_thread(check, wanted, result)
+        else:
+            found = check(wanted, result)
+        self._flaw = found.flaw
+        return found.answer, found.adaptations
 
     def cut(self) -> Closing | None:
         """The closing of a call that we cut ourselves; None when none was open. It may have been billed."""
@@ -165,7 +199,7 @@ class Attempt:
         asking = Asking(needs_logprobs=self._plan.policy.min_confidence is not None)
         accent = accent_of(self._step.deployment.provider, self._provider)
         target = Target(self._step.deployment, self._step.model, accent)
-        return self._dialect.encode(self._job.request, target, asking)
+        return self._dialect.encode(self._request, target, asking)
 
     def _outgoing(self, wire: WireRequest, entry: Entry, time_left_s: float) -> Outgoing | None:
         """The call with its clocks and its key; None when the deadline has come."""
@@ -250,10 +284,11 @@ class Attempt:
             return self._closing_of_failure(result)
         usage, price = believable(result.usage), self._step.price
         cost = price.of(usage) if usage and price else None
+        failure = FailureKind.EMPTY_ANSWER if result.is_empty else self._flaw.failure.kind if self._flaw else None
         return Closing(
             id=self.id,
-            outcome=Outcome.FAILED if result.is_empty else Outcome.REJECTED,
-            failure=FailureKind.EMPTY_ANSWER if result.is_empty else None,
+            outcome=Outcome.REJECTED if failure is None else Outcome.FAILED,
+            failure=failure,
             finish_reason=result.finish_reason,
             confidence=confidence(result),
             usage=usage,

@@ -17,9 +17,11 @@ from jobs.states import Outcome
 from jobs.store.rows import Closing, Move
 from jobs.store.session import StoreUnavailable
 from routing.allowance import IN_FLIGHT_S
-from routing.eligibility import Step
+from routing.checks import corrected
+from routing.eligibility import Step, again
 from routing.limits import Refusal
 from routing.plan import Plan
+from routing.standing import stand
 from routing.verdict import (
     Accept,
     Answered,
@@ -37,7 +39,7 @@ from routing.verdict import (
     judge,
     turned_away,
 )
-from workers.attempt import Attempt, Made
+from workers.attempt import Attempt, Correction, Made
 from workers.leases import Stop
 from workers.parts import LostLease, Parts
 
@@ -68,6 +70,8 @@ class Runner:
         self._refusals: dict[str, Refusal] = {}
         self._unaffordable: list[Decimal] = []
         self._attempt: Attempt | None = None
+        self._flawed: Made | None = None
+        """The call before, if its answer can't be used: the next one to the same deployment shows it to the model."""
         self._ends_at_s = ends_at_s
         self._spent_ms = 0
 
@@ -127,6 +131,8 @@ class Runner:
         """Make the attempt, or hear that the gate holds it back."""
         tokens = self._parts.tokens.open(self._job, self._plan, tuple(self._past), step)
         self._attempt = Attempt(self._parts, self._job, self._plan, step, tokens)
+        if (correction := self._correction(step)) is not None:
+            self._attempt.correct(correction)
         result = await self._attempt.call(self._ends_at_s - time.monotonic())
         self._attempt = None
         if isinstance(result, Refusal):
@@ -138,9 +144,25 @@ class Runner:
         if isinstance(result.result, Failure) and result.result.kind is FailureKind.RATE_LIMITED:
             self._refusals[step.id] = turned_away(result.result)
         self._adaptations = result.adaptations
+        self._flawed = result if result.flaw is not None else None
         self._spent_ms += result.closing.total_ms or 0
         failpoints.hit("answered_before_commit")
         return result, self._event(result)
+
+    def _correction(self, step: Step) -> Correction | None:
+        """What shows the model its answer before; None where that was another's, or is more than the job may spend."""
+        made = self._flawed
+        if made is None or made.flaw is None or made.step.id != step.id:
+            return None
+        intent = self._job.intent
+        request, shown = corrected(self._job.request, made.flaw)
+        longer = again(step, request, intent)
+        if longer is None:
+            return None
+        spent_usd = stand(self._plan, tuple(self._past)).spent_usd
+        if intent.max_cost_usd is not None and spent_usd + (longer.bound_usd or 0) > intent.max_cost_usd:
+            return None
+        return Correction(request, shown, longer)
 
     def _event(self, made: Made) -> Event:
         closing = made.closing
@@ -150,6 +172,7 @@ class Runner:
                 confidence=closing.confidence,
                 finish_reason=made.result.finish_reason,
                 is_empty=made.result.is_empty,
+                flaw=made.flaw.failure if made.flaw is not None else None,
                 cost_usd=closing.cost_usd,
             )
         return Broke(step=made.step, failure=made.result, cost_usd=closing.cost_usd)

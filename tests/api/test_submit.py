@@ -217,3 +217,11 @@ async def test_a_submitted_job_can_be_fetched_at_its_location(caller: Caller):
     found = await caller.get(job_path(job_id))
     assert (found["state"], found["metadata"]) == ("queued", {"ticket": "42"})
     assert found["intent"]["max_cost_usd"] == "0.01"
+
+
+async def test_a_schema_that_is_none_is_refused_with_its_place(caller: Caller):
+    wrong = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"properties": {"a": {"type": "strnig"}}}}}
+    request = JOB["request"] | {"response_format": wrong}
+    status, error = await caller.problem("POST", "/v1/jobs", msgspec.json.encode({"request": request}))
+    assert (status, error["code"]) == (400, "invalid_value")
+    assert error["param"] == "request.response_format.json_schema.schema.properties.a.type"

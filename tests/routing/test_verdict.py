@@ -276,6 +276,17 @@ def test_an_empty_answer_is_not_asked_for_again_where_one_attempt_is_all():
     assert ruling(empty, policy=changed(ONE_TIER, attempts_per_deployment=1)) == FailOver(WEST)
 
 
+def test_an_answer_that_breaks_its_schema_is_asked_for_once_more_then_elsewhere_then_the_job_fails():
+    kind = FailureKind.INVALID_ANSWER
+    flawed = Answered(EAST, None, "stop", flaw=failure(kind))
+    was_flawed = past(SMALL_EAST, failure=kind)
+    assert ruling(flawed, policy=ONE_TIER) == Retry(EAST, 0.0)
+    assert ruling(flawed, was_flawed, policy=ONE_TIER) == FailOver(WEST)
+    assert ruling(flawed, was_flawed, past(SMALL_WEST, failure=kind)) == Escalate(NORTH)
+    west = Answered(WEST, None, "stop", flaw=failure(kind))
+    assert ruling(west, was_flawed, was_flawed, policy=ONE_TIER) == GiveUp(failure(kind))
+
+
 @pytest.mark.parametrize("kind", [kind for kind, remedy in REMEDIES.items() if remedy.course is Course.END])
 def test_what_ends_the_job_ends_it_whatever_was_answered_before(kind):
     assert ruling(broke(NORTH, kind), rejected()) == GiveUp(failure(kind))

@@ -136,6 +136,12 @@ class Lab:
             found = await connection.execute(text("select *, now() as now from jobs where id = :id"), {"id": job.id})
             return found.one()
 
+    async def answer_of(self, job: Job) -> bytes:
+        """The stored answer that the job was ended with."""
+        async with self.database.statement() as connection:
+            query = text("select p.body from payloads p join jobs j on p.id = j.answer_attempt where j.id = :id")
+            return bytes((await connection.execute(query, {"id": job.id})).scalar_one())
+
     async def attempts(self, job: Job) -> list[Any]:
         async with self.database.statement() as connection:
             found = await connection.execute(
