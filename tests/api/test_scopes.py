@@ -13,7 +13,7 @@ PUBLIC = {"/openapi.json", "/healthz", "/readyz", "/metrics", "/docs"}
 """Say nothing of any tenant."""
 OF_THE_PAGE = {"/", "/page/live", "/page/{name}", "/login", "/logout"}
 """Opened by a session that an admin's key signed; `tests/api/page` holds them to it."""
-FOR_ADMINS = ("/v1/keys", "/v1/budgets", "/v1/tenant", "/v1/webhooks")
+FOR_ADMINS = ("/v1/keys", "/v1/budgets", "/v1/tenant", "/v1/webhooks", "/v1/ledger/rerate")
 READS_BY_POST: set[str] = set()
 """What asks in a body and changes nothing."""
 
