@@ -1,5 +1,6 @@
 """GET /v1/models: what `request.model` may name, in OpenAI's list shape plus prices, abilities and policies."""
 
+import datetime as dt
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -20,7 +21,7 @@ async def list_models(request: Request, whole: Annotated[bool, Query(alias="all"
     """Models that a provider with a key serves, and policies that name one; `all=true`: the whole catalogue."""
     front = front_of(request)
     catalog = front.yard.catalog
-    models = (shown if whole else shown_on)(catalog, front.yard.enabled)
+    models = (shown if whole else shown_on)(catalog, front.yard.enabled, _today())
     policies = [_policy(policy) for policy in front.policies.values() if whole or _is_open(front, policy)]
     entries = [*policies, *models]
     named = [
@@ -38,7 +39,7 @@ async def get_model(request: Request, model: str) -> Response:
         return show.answer(_policy(front.policies[model]))
     catalog, wanted = front.yard.catalog, model.partition("@")[0]
     if wanted in catalog.models:
-        (entry,) = shown_models(catalog, [wanted], front.yard.enabled)
+        (entry,) = shown_models(catalog, [wanted], front.yard.enabled, _today())
         served = [one for one in entry["deployments"] if one["id"] == model]
         if wanted == model or served:
             return show.answer(entry | {"id": model, "deployments": served or entry["deployments"]})
@@ -46,6 +47,11 @@ async def get_model(request: Request, model: str) -> Response:
     problem = Problem(Code.UNKNOWN_MODEL, message, "model")
     problem.status = 404
     raise problem
+
+
+def _today() -> dt.date:
+    """Whose prices are shown."""
+    return dt.datetime.now(dt.UTC).date()
 
 
 def _is_open(front: Front, policy: Policy) -> bool:

@@ -4,8 +4,6 @@ import datetime as dt
 from collections.abc import Collection, Iterable
 from typing import Any
 
-import msgspec
-
 from routing.catalog import WINDOWS, Catalog, Deployment, Evidence, Model
 from routing.prices import KINDS, Price, Rates
 
@@ -25,18 +23,22 @@ def shown(catalog: Catalog, enabled: Collection[str], day: dt.date | None = None
 
 
 def shown_on(catalog: Catalog, enabled: Collection[str], day: dt.date | None = None) -> list[Shown]:
-    """Only the models that a provider which is on serves; the others are not even opened."""
-    return shown_models(catalog, catalog.served.at(enabled), enabled, day)
+    """Only the models and deployments of providers that are on; other models are not even opened."""
+    found = []
+    for name in catalog.served.at(enabled):
+        served = [each for each in catalog.candidates(name) if each.provider in enabled]
+        found.append(_model(catalog.models[name], served, enabled, day))
+    return found
 
 
 def shown_models(
     catalog: Catalog, names: Iterable[str], enabled: Collection[str], day: dt.date | None = None
 ) -> list[Shown]:
     """The same of the named models, on or not. Raises KeyError for a name that there is not."""
-    return [_model(catalog.models[name], catalog, enabled, day) for name in names]
+    return [_model(catalog.models[name], catalog.candidates(name), enabled, day) for name in names]
 
 
-def _model(model: Model, catalog: Catalog, enabled: Collection[str], day: dt.date | None) -> Shown:
+def _model(model: Model, served: Iterable[Deployment], enabled: Collection[str], day: dt.date | None) -> Shown:
     return {
         "id": model.id,
         "object": "model",
@@ -46,7 +48,7 @@ def _model(model: Model, catalog: Catalog, enabled: Collection[str], day: dt.dat
         "source": model.source,
         "as_of": _plain(model.as_of),
         "evidence": evidence(model, FACTS),
-        "deployments": [_deployment(served, enabled, day) for served in catalog.candidates(model.id)],
+        "deployments": [_deployment(each, enabled, day) for each in served],
     }
 
 
@@ -98,4 +100,4 @@ def _usd(usd: object) -> str:
 def _plain(value: object) -> Any:
     if isinstance(value, frozenset):
         return sorted(value)
-    return msgspec.to_builtins(value)
+    return value.isoformat() if isinstance(value, dt.date) else value
