@@ -178,12 +178,19 @@ class _Builder:
             self._made["stop_sequences"] = stops
         self._put_user()
         self._put_tier()
-        if self._request.wants_stream:
-            self._made["stream"] = True
+        self._put_stream()
+
+    def _put_stream(self) -> None:
+        if not self._request.wants_stream:
+            return
+        self._made["stream"] = True
         options = self._body.get("stream_options")
         for key, value in options.items() if isinstance(options, Mapping) else ():
-            if key != "include_usage" and value:  # usage comes in each stream
-                drop(self._notes, f"stream_options.{key}", "this wire's streams have no such option")
+            field = f"stream_options.{key}"
+            if key == "include_usage" and value is False:
+                self._notes.append(Adaptation(field, "changed", "this wire's streams always tell their usage"))
+            elif key != "include_usage" and value:
+                drop(self._notes, field, "this wire's streams have no such option")
 
     def _stops(self) -> list[str]:
         given = self._body.get("stop")

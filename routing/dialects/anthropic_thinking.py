@@ -11,7 +11,7 @@ import msgspec
 
 from jobs.chat import Adaptation
 from routing.catalog import Model
-from routing.dialects.parts import Notes, drop
+from routing.dialects.parts import Notes, drop, drop_unknown
 
 MIN_BUDGET_TOKENS = 1024
 """By the SDK's `ThinkingConfigEnabledParam`: at least this, and less than `max_tokens`."""
@@ -21,6 +21,9 @@ EFFORTS = ("low", "medium", "high", "xhigh", "max")
 """`output_config.effort` by the SDK, least first."""
 USUAL_EFFORTS = frozenset({"low", "medium", "high"})
 """What each model with an effort takes, where the catalogue does not say."""
+
+
+_OWN_KEYS = frozenset({"type", "budget_tokens", "display"})
 
 
 class Thinking(msgspec.Struct, frozen=True):
@@ -72,9 +75,25 @@ def fit_thinking(body: Mapping[str, Any], model: Model, setting: Setting, notes:
     if obstacle is not None:
         drop(notes, field, obstacle)
         return DISABLED if setting.obstacle and is_adaptive(model) and _can_be_off(model) else OFF
+    shown = _shown(own, notes)
     if is_adaptive(model):
-        return Thinking({"type": "adaptive"}, _nearest(word, model, field, notes))
-    return _budget(own, word, setting, field, notes)
+        if isinstance(own, Mapping) and own.get("budget_tokens") is not None:
+            reason = "the model decides itself how much to think: it takes an effort, and no budget"
+            notes.append(Adaptation("thinking.budget_tokens", "dropped", reason))
+        return Thinking({"type": "adaptive", **shown}, _nearest(word, model, field, notes))
+    return _budget(own, word, setting, notes, shown)
+
+
+def _shown(own: Any, notes: Notes) -> dict[str, Any]:
+    """How thoughts are to be shown, from a caller's own `thinking`; other keys beside its two are noted."""
+    if not isinstance(own, Mapping):
+        return {}
+    drop_unknown(own, _OWN_KEYS, "thinking", notes)
+    display = own.get("display")
+    if display is None or display in ("summarized", "omitted"):
+        return {} if display is None else {"display": display}
+    drop(notes, "thinking.display", "it must be summarized or omitted")
+    return {}
 
 
 def _obstacle(word: Any, model: Model, setting: Setting) -> str | None:
@@ -116,15 +135,14 @@ def _nearest(word: str, model: Model, field: str, notes: Notes) -> str:
     return nearest
 
 
-def _budget(own: Any, word: str, setting: Setting, field: str, notes: Notes) -> Thinking:
-    room = setting.max_tokens - 1
+def _budget(own: Any, word: str, setting: Setting, notes: Notes, shown: Mapping[str, Any]) -> Thinking:
+    room, field = setting.max_tokens - 1, "reasoning_effort" if own is None else "thinking"
     if room < MIN_BUDGET_TOKENS:
         drop(notes, field, f"thinking takes {MIN_BUDGET_TOKENS} tokens at least, and fewer may be made in all")
         return OFF
     told = own.get("budget_tokens") if isinstance(own, Mapping) else None
-    is_told = isinstance(told, int) and not isinstance(told, bool)
-    wanted = told if is_told and isinstance(told, int) else int(setting.max_tokens * SHARES[word])
+    wanted = told if isinstance(told, int) else int(setting.max_tokens * SHARES[word])
     budget = min(max(wanted, MIN_BUDGET_TOKENS), room)
-    if is_told and budget != wanted:
-        notes.append(Adaptation(field, "changed", f"the budget must be from {MIN_BUDGET_TOKENS} to {room} tokens"))
-    return Thinking({"type": "enabled", "budget_tokens": budget})
+    if own is not None and (told is None or budget != wanted):
+        notes.append(Adaptation(field, "changed", f"a budget of {budget} tokens; {MIN_BUDGET_TOKENS} is the least"))
+    return Thinking({"type": "enabled", "budget_tokens": budget, **shown})

@@ -55,7 +55,7 @@ def says_nothing(body: dict[str, Any], path: tuple[Any, ...], model: Model) -> b
     value = at(body, path)
     if path == ("reasoning_effort",) and value == "none" and model.has_reasoning is False:
         return True  # a model that does not reason makes no effort
-    if path in CAPS and len({body.get(cap) for (cap,) in CAPS}) == 1:
+    if path in CAPS and (len({body.get(cap) for (cap,) in CAPS}) == 1):
         return True
     if len(path) == 1 and value in DEFAULTS.get(path[0], ()):
         return True
@@ -74,6 +74,8 @@ def _is_said_elsewhere(body: dict[str, Any], path: tuple[Any, ...], names: str) 
     """Whether another place of the body says the same, or takes the sense from it."""
     if names == "parallel_tool_calls":  # of no calls, how many at once
         return "none" in (body.get("tool_choice"), body.get("function_call"))
+    if names == "reasoning_effort":  # a vendor's own field may say the same; one of the two is told then
+        return body.get("thinking") is not None
     if names == "tool_choice":
         return _allows_all(body["tool_choice"], body)
     if names.endswith("reasoning_content"):  # a copy of what the details hold
@@ -102,11 +104,11 @@ def is_told(wire: WireRequest, path: tuple[Any, ...]) -> bool:
 
 
 def same_wire(one: WireRequest, other: WireRequest | Unsupported | None) -> bool:
-    return isinstance(other, WireRequest) and (one.body, one.path, one.headers) == (
-        other.body,
-        other.path,
-        other.headers,
-    )
+    if not isinstance(other, WireRequest):
+        return False
+    if any(told.action == "added" and told not in one.adaptations for told in other.adaptations):
+        return False  # what is missing was filled in, and that is told
+    return (one.body, one.path, one.headers) == (other.body, other.path, other.headers)
 
 
 def other_values(path: tuple[Any, ...], value: Any) -> list[Any]:
