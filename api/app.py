@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID, uuid4
 
 from fastapi import Depends, FastAPI
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as Connection
 
 from api import (
     accounts,
@@ -33,6 +34,7 @@ from api import (
 from api.admission import Admission
 from api.allowance import Allowance
 from api.auth import known_query
+from api.contract import CHAT_ROUTE
 from api.endings import Endings
 from api.figures import Figures
 from api.front import Front
@@ -44,6 +46,7 @@ from api.page import routes as page
 from api.page.watch import Watch
 from api.quota import Quota
 from api.ring import Ring
+from api.straight import Hot, Straight
 from jobs import logs, meters, traces
 from jobs.broker import Bells, make_app
 from jobs.configuration import load, load_catalog, providers_on
@@ -52,6 +55,7 @@ from jobs.job import Submission
 from jobs.resolver import Names
 from jobs.settings import Settings
 from jobs.signals import Signals
+from jobs.store.accounts import Scope
 from jobs.store.flush import Flush
 from jobs.store.session import Database
 from jobs.store.submit import insert
@@ -86,6 +90,8 @@ ROUTERS = (
     page,
 )
 
+HOT = {submit.ROUTE: Hot(submit.submit, Scope.SUBMIT), CHAT_ROUTE: Hot(chat.complete, Scope.SUBMIT)}
+
 
 def create() -> FastAPI:
     """The app with the settings of this process' files and environment. Raises SettingsError."""
@@ -111,6 +117,7 @@ def create_with(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     problems.install(app)
     openapi.describe(app)
+    app.add_middleware(Straight, routes=HOT)
     app.add_middleware(RequestId)
     return app
 
@@ -194,7 +201,7 @@ class RequestId:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Pass on, adding the header."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)

@@ -1,7 +1,7 @@
 """Every way the API says no: a closed list of codes, each with cause and remedy, in OpenAI's error shape."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -268,13 +268,27 @@ async def _on_defect(request: Request, error: Exception) -> Response:
     return reply(Problem(Code.INTERNAL, message, headers={"x-request-id": name}))
 
 
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+HANDLERS: dict[type[Exception], Handler] = {
+    Problem: _on_problem,
+    HTTPException: _on_http,
+    RequestValidationError: _on_validation,
+    StoreUnavailable: _on_store,
+    InFlight: _on_in_flight,
+    OtherBody: _on_other_body,
+    ClientDisconnect: _on_gone,
+}
+REFUSED = tuple(HANDLERS)
+"""Exceptions that are answers; every other one is a defect."""
+
+
+async def refusal(request: Request, error: Exception) -> Response:
+    """The answer that one of REFUSED is."""
+    return await HANDLERS[next(kind for kind in type(error).__mro__ if kind in HANDLERS)](request, error)
+
+
 def install(app: FastAPI) -> None:
     """Give every refusal and every failure of `app` the one shape."""
-    app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(RequestValidationError, _on_validation)
-    app.add_exception_handler(StoreUnavailable, _on_store)
-    app.add_exception_handler(InFlight, _on_in_flight)
-    app.add_exception_handler(OtherBody, _on_other_body)
-    app.add_exception_handler(ClientDisconnect, _on_gone)
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, _on_defect)

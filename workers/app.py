@@ -10,9 +10,11 @@ from jobs.broker import make_app
 from jobs.configuration import load
 from workers import tasks
 from workers.bootstrap import Worker
+from workers.events import EventsInCompany
 
 settings = load()
 app = make_app(settings.redis_url)
+app.steps["consumer"].add(EventsInCompany)
 _running: list[Worker] = []
 
 
