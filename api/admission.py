@@ -94,31 +94,36 @@ class Admission:
             raise Problem(Code.UNKNOWN_MODEL, policy.message, policy.param)
         likes, size = _likes(wish, policy, intent)
         yard = self._yard_on(day)
-        passed = self._passed.get(likes)
+        passed = self._passed.get(likes) if likes is not None else None
         if passed is not None and size[0] <= passed[0] and size[1] <= passed[1]:
             return policy
         if (fault := schema_fault(wish.request)) is not None:
             where, message = fault
             raise Problem(Code.INVALID_VALUE, f"request.{where}: {message}", f"request.{where}")
-        refusal = feasible(plan(uuid.UUID(int=0), wish.request, policy, intent, yard))
+        strict = wish.envelope.strict
+        refusal = feasible(plan(uuid.UUID(int=0), wish.request, policy, intent, yard, strict=strict))
         if refusal is not None:
             raise Problem(Code.INTENT_INFEASIBLE, refusal.message, "intent")
+        if likes is None:
+            return policy
         if len(self._passed) >= MOST_REMEMBERED:
             self._passed.clear()
         self._passed[likes] = size
         return policy
 
 
-def _likes(wish: Wish, policy: Policy, intent: Intent) -> tuple[tuple[object, ...], tuple[int, int]]:
+def _likes(wish: Wish, policy: Policy, intent: Intent) -> tuple[tuple[object, ...] | None, tuple[int, int]]:
     """What two requests must share to be judged alike, and the sizes in which the smaller one can only be easier.
 
-    All but the messages is compared as it is; of the messages their number, their bytes and whether any has parts.
+    All but the messages is compared as it is; of the messages their number and their bytes. None where what is in the
+    messages counts: parts, tool calls, and anything at all of a strict job.
     """
     body = wish.request.body
     rest = msgspec.json.encode({name: value for name, value in body.items() if name != "messages"})
     messages = wish.request.messages
     has_parts = any(not isinstance(message.get("content"), str) for message in messages)
     has_calls = any(len(message) > 2 for message in messages)
-    key = (policy.name, rest, intent, has_parts, has_calls, dear_parts(wish.request.raw))
     size = (len(wish.request.raw), len(messages))
-    return key, size if not (has_parts or has_calls) else (-1, -1)
+    if has_parts or has_calls or wish.envelope.strict or messages[-1].get("role") == "assistant":
+        return None, size
+    return (policy.name, rest, intent, dear_parts(wish.request.raw)), size

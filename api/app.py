@@ -167,7 +167,7 @@ def build(settings: Settings) -> Front:
     signals = Signals(settings.redis_url)
     reader = HealthReader(settings.redis_url)
     catalog = load_catalog(settings)
-    yard = Yard(catalog, providers_on(settings), settings.policies_version)
+    yard = Yard(catalog, providers_on(settings), settings.policies_version, providers=settings.providers)
     submissions: Flush[Submission, UUID] = Flush(
         database, insert, lambda row: row.id, window_s=0.0, patience_s=(), told=meters.flushed("submissions")
     )

@@ -175,3 +175,8 @@ class Adaptation(msgspec.Struct, frozen=True):
     action: str
     """added, changed, dropped or cut."""
     reason: str
+
+    @property
+    def is_lossy(self) -> bool:
+        """Something of what was asked did not leave as it came; `strict` refuses that."""
+        return self.action != "added"

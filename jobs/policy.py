@@ -24,6 +24,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """0..1. An answer below it is rejected and the next tier is asked. None: take any answer."""
     on_unknown_confidence: Literal["escalate", "accept"] = "escalate"
     """What an answer without log-probabilities counts as, when min_confidence is set."""
+    unproven_tools: Literal["refuse", "allow"] = "refuse"
+    """Whether nested tool schemas and parallel calls may go to models not marked `has_reliable_tools`."""
     escalate_on: frozenset[Literal["length", "content_filter"]] = frozenset()
     """Finish reasons that count as not good enough."""
     on_exhausted: Literal["best_effort", "fail"] = "best_effort"

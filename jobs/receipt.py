@@ -16,11 +16,13 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     bound_usd: str | None = None
 
 
-class Exclusion(msgspec.Struct, frozen=True):
+class Exclusion(msgspec.Struct, frozen=True, omit_defaults=True):
     """A deployment that could not, and the reason (a short code; `docs/` explains each)."""
 
     deployment: str
     reason: str
+    detail: str | None = None
+    """The part of the request that stood in the way, where there is one."""
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from jobs.chat import ChatRequest, Usage
 from jobs.policy import Intent, Policy
+from routing.abilities import Asked, asked_of
 from routing.catalog import Catalog, Deployment, Model
 from routing.prices import Price
 from routing.tokens import InputEstimate, estimate
@@ -41,7 +42,18 @@ class Reason(StrEnum):
     """More output is asked for than the model gives."""
     ACCURACY_UNKNOWN = "accuracy_unknown"
     """The intent has a min_accuracy, and this deployment was never measured on the task."""
+    STRICT = "strict"
+    """The job is strict, and this deployment's wire or model would change something of the request."""
+    UNSUPPORTED = "unsupported"
+    """Its wire or model cannot carry a part of the request."""
+    SCHEMA_KEYWORD = "schema_keyword"
+    """A strict schema uses a keyword that the model does not keep."""
+    UNRELIABLE_TOOLS = "unreliable_tools"
+    """Nested schemas or parallel calls, and the model is not marked reliable for such work."""
+    NO_FORCED_TOOLS = "no_forced_tools"
     NO_TOOLS = "no_tools"
+    NO_AUDIO = "no_audio"
+    NO_PDF = "no_pdf"
     NO_VISION = "no_vision"
     REGION = "region"
     """Not in the required region, or its region is unknown."""
@@ -141,7 +153,10 @@ class Needs(msgspec.Struct, frozen=True):
     max_output_tokens: int | None
     """The caller's cap for one answer."""
     choices: int
-    has_tools: bool
+    asked: Asked
+    """What is asked for beyond text."""
+    allows_unproven_tools: bool
+    """Complex tool work may go to models that are not marked reliable for it."""
     has_cache_marks: bool
     """The request may mark parts of the prompt to be cached; some caches cost extra."""
     has_sound: bool
@@ -171,15 +186,18 @@ class Step(msgspec.Struct, frozen=True):
         return self.deployment.id
 
 
-def needs_of(request: ChatRequest, intent: Intent) -> Needs:
-    """Read a request once. Never raises."""
-    body = request.body
+def needs_of(request: ChatRequest, intent: Intent, policy: Policy | None = None) -> Needs:
+    """Read a request once. Never raises. Without a policy, or under the name of a model, unproven tools are allowed.
+
+    Who names one model wants that one; a policy's list is for us to choose from.
+    """
     has_cache_marks, has_sound = dear_parts(request.raw)
     return Needs(
         input=estimate(request),
         max_output_tokens=request.max_output_tokens,
         choices=request.choices,
-        has_tools=bool(body.get("tools") or body.get("functions")),
+        asked=asked_of(request),
+        allows_unproven_tools=policy is None or policy.unproven_tools == "allow" or "/" in policy.name,
         has_cache_marks=has_cache_marks,
         has_sound=has_sound,
         intent=intent,
@@ -217,11 +235,29 @@ def _keeps_prompts(option: Option, needs: Needs) -> bool:
     return needs.intent.require.zero_retention is True and option.deployment.zero_retention is not True
 
 
+def _is_unproven(option: Option, needs: Needs) -> bool:
+    """Known to be unreliable: never; not known to be reliable: only where the policy allows it."""
+    proven = option.model.has_reliable_tools
+    return needs.asked.is_complex_tool_work and (
+        proven is False or (proven is None and not needs.allows_unproven_tools)
+    )
+
+
+def _keeps_not_all(option: Option, needs: Needs) -> bool:
+    keeps = option.model.schema_keywords
+    return keeps is not None and not needs.asked.strict_keywords <= keeps
+
+
 CHECKS: tuple[tuple[Reason, Callable[[Option, Needs], bool]], ...] = (
     (Reason.ZERO_RETENTION, _keeps_prompts),
     (Reason.REGION, _is_elsewhere),
     (Reason.NO_VISION, lambda option, needs: needs.input.has_images and option.model.has_vision is False),
-    (Reason.NO_TOOLS, lambda option, needs: needs.has_tools and option.model.has_tools is False),
+    (Reason.NO_AUDIO, lambda option, needs: "sound" in needs.asked.part_kinds and option.model.has_audio is False),
+    (Reason.NO_PDF, lambda option, needs: "file" in needs.asked.part_kinds and option.model.has_pdf is False),
+    (Reason.NO_TOOLS, lambda option, needs: needs.asked.has_tools and option.model.has_tools is False),
+    (Reason.NO_FORCED_TOOLS, lambda option, needs: needs.asked.forces_tools and option.model.has_forced_tools is False),
+    (Reason.UNRELIABLE_TOOLS, _is_unproven),
+    (Reason.SCHEMA_KEYWORD, _keeps_not_all),
     # No scores yet in this release: an unknown accuracy does not count as met.
     (Reason.ACCURACY_UNKNOWN, lambda _, needs: needs.intent.min_accuracy is not None),
     (Reason.OUTPUT_LIMIT, _wants_more_output),

@@ -14,7 +14,11 @@ from jobs.chat import ChatRequest
 from jobs.failures import Failure, FailureKind
 from jobs.policy import Intent, Policy
 from jobs.receipt import Receipt
-from routing.catalog import Catalog, nearest
+from jobs.settings import Provider
+from routing.abilities import PLAIN
+from routing.catalog import Catalog, Target, nearest
+from routing.dialects.base import Asking, Unsupported, WireRequest
+from routing.dialects.registry import accent_of, dialect_of
 from routing.eligibility import (
     AUTO,
     NOTHING,
@@ -33,6 +37,8 @@ from routing.waybill import Ruled, complaint, receipt
 
 __all__ = ["Plan", "Step", "UnknownName", "Yard", "feasible", "plan", "policy_for", "rendezvous"]
 
+LONGEST_DETAIL, MOST_CHANGES = 300, 3
+"""Of what stands in a candidate's way, in characters and in changes: a receipt holds ten of them."""
 LONGEST_NAME = 100
 """Names are cut to this in messages, and before the nearest known one is looked for."""
 
@@ -57,6 +63,8 @@ class Yard(msgspec.Struct, frozen=True, eq=False):
     policies_version: str = ""
     day: dt.date | None = None
     """Whose prices count; None: the newest."""
+    providers: Mapping[str, Provider] = {}
+    """How each is spoken with; of one that is not here it is not known what its wire can carry."""
     lineups: dict[Policy, Lineup] = {}
     """Filled by `lineup`: laying a policy over the catalogue costs more than planning a job with it."""
 
@@ -107,17 +115,26 @@ def policy_for(
     return UnknownName(param, f"{param}: no policy, model or deployment is called {shown!r}; {hint}")
 
 
-def plan(job_id: uuid.UUID, request: ChatRequest, policy: Policy, intent: Intent, yard: Yard) -> Plan:
+def plan(
+    job_id: uuid.UUID, request: ChatRequest, policy: Policy, intent: Intent, yard: Yard, *, strict: bool = False
+) -> Plan:
     """Who is asked, in which order. Never raises; a plan without steps says in `complaint` and its receipt why.
 
     Order inside a tier, by `policy.choose`: `cheapest` by the expected cost, unknown last; `ordered` as written;
     `balanced` by chance alone. Equal candidates (the same cost, or deployments behind one written name) share the jobs
     evenly, by a hash of job and deployment, so a job meets the same order at each claim. `fastest` and `best` have no
     measurements yet: they are taken as `ordered`, and the receipt says so.
+
+    A request of more than plain text is shown to each candidate's wire: who cannot carry it is out, and for a strict
+    job who would change it, too.
     """
     line = yard.lineup(policy)
-    needs = needs_of(request, intent)
+    needs = needs_of(request, intent, policy)
     able, ruled_out = _judge_options(line.options, policy, needs)
+    if strict or needs.asked is not PLAIN:
+        asking = Asking(needs_logprobs=policy.min_confidence is not None)
+        able, refused = _by_wire(able, request, asking, yard.providers, strict=strict)
+        ruled_out += refused
     steps = _in_order(able, policy, job_id)
     ruled_out += [Ruled(name, Reason.UNKNOWN_MODEL, distance(Reason.UNKNOWN_MODEL)) for name in line.missing]
     ruled_out.sort(key=lambda ruled: ruled.distance)
@@ -164,6 +181,38 @@ def _judge_options(options: Iterable[Option], policy: Policy, needs: Needs) -> t
     if policy.min_confidence is None or policy.on_unknown_confidence == "accept":
         return able, ruled_out
     return _with_confidence(able, policy, ruled_out)
+
+
+def _by_wire(
+    able: list[_Able], request: ChatRequest, asking: Asking, providers: Mapping[str, Provider], *, strict: bool
+) -> tuple[list[_Able], list[Ruled]]:
+    """Ask each candidate's dialect what it would make of the request; nothing is sent."""
+    kept: list[_Able] = []
+    refused: list[Ruled] = []
+    for one in able:
+        name = one.option.deployment.provider
+        provider = providers.get(name)
+        found = None
+        if provider is not None:
+            target = Target(one.option.deployment, one.option.model, accent_of(name, provider))
+            found = _objection(dialect_of(name, provider).encode(request, target, asking), strict=strict)
+        if found is None:
+            kept.append(one)
+        else:
+            reason, detail = found
+            refused.append(Ruled(one.option.id, reason, distance(reason), detail[:LONGEST_DETAIL]))
+    return kept, refused
+
+
+def _objection(wire: WireRequest | Unsupported, *, strict: bool) -> tuple[Reason, str] | None:
+    if isinstance(wire, Unsupported):
+        return Reason.UNSUPPORTED, f"{wire.field}: {wire.reason}"
+    lossy = [change for change in wire.adaptations if change.is_lossy]
+    if not strict or not lossy:
+        return None
+    told = "; ".join(f"{change.field} {change.action}: {change.reason}" for change in lossy[:MOST_CHANGES])
+    more = len(lossy) - MOST_CHANGES
+    return Reason.STRICT, told + (f"; and {more} more" if more > 0 else "")
 
 
 def _with_confidence(able: list[_Able], policy: Policy, ruled_out: list[Ruled]) -> tuple[list[_Able], list[Ruled]]:

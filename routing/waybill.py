@@ -24,6 +24,14 @@ MEANING: dict[Reason, str] = {
     Reason.CONTEXT_WINDOW: "prompt and output do not fit its window; shorten the prompt or lower max_tokens",
     Reason.OUTPUT_LIMIT: "it gives less output than asked for; lower max_tokens",
     Reason.ACCURACY_UNKNOWN: "its accuracy on the task was never measured; leave min_accuracy out",
+    Reason.STRICT: "the job is strict and it would change the request; leave `strict` out, or the part",
+    Reason.UNSUPPORTED: "it cannot carry a part of the request",
+    Reason.SCHEMA_KEYWORD: "it does not keep every keyword of the strict schema; simplify it, or leave `strict` out",
+    Reason.UNRELIABLE_TOOLS: "it is not marked reliable for nested schemas and parallel calls; "
+    'set unproven_tools = "allow" in the policy, or has_reliable_tools = true for the model',
+    Reason.NO_FORCED_TOOLS: "it cannot be made to call a tool; leave tool_choice out",
+    Reason.NO_AUDIO: "it takes no sound; name a model that does",
+    Reason.NO_PDF: "it takes no files; name a model that does",
     Reason.NO_TOOLS: "it cannot call tools; name a model that can",
     Reason.NO_VISION: "it takes no images; name a model that does",
     Reason.REGION: "it is not known to be in the required region",
@@ -42,6 +50,8 @@ class Ruled(NamedTuple):
     id: str
     reason: Reason
     distance: tuple[int, Decimal]
+    detail: str | None = None
+    """The part of the request that stands in the way, and why."""
 
 
 def receipt(
@@ -64,7 +74,7 @@ def receipt(
         chosen=_candidate(steps[0]) if steps else None,
         runner_up=_candidate(steps[1]) if len(steps) > 1 else None,
         eligible=len(steps),
-        excluded=tuple(Exclusion(one.id, one.reason.value) for one in ruled_out[:MAX_EXCLUDED]),
+        excluded=tuple(Exclusion(one.id, one.reason.value, one.detail) for one in ruled_out[:MAX_EXCLUDED]),
         excluded_more=_count(ruled_out[MAX_EXCLUDED:], more_off),
         input_tokens_estimate=needs.input.tokens,
         output_tokens_bound=steps[0].output_tokens_bound if steps else 0,
@@ -85,10 +95,14 @@ def complaint(ruled_out: Sequence[Ruled], policy: Policy, intent: Intent, *, mor
             f"nothing meets max_cost_usd {limit_usd}; the nearest is {nearest.id[:CUT]} at {bound_usd} "
             "for one call; raise max_cost_usd or lower max_tokens"
         )
-    reasons = "; ".join(f"{one.id[:CUT]}: {MEANING[one.reason]}" for one in ruled_out[:NAMED])
+    reasons = "; ".join(f"{one.id[:CUT]}: {_meaning(one)}" for one in ruled_out[:NAMED])
     unnamed = len(ruled_out) + more_off - NAMED
     more = f"; and {unnamed} more" if unnamed > 0 else ""
     return f"nothing in policy {policy.name[:CUT]!r} can carry this job: {reasons}{more}"
+
+
+def _meaning(one: Ruled) -> str:
+    return MEANING[one.reason] + (f" ({one.detail})" if one.detail else "")
 
 
 def _candidate(step: Step) -> Candidate:

@@ -69,13 +69,15 @@ def in_quarantine(settings: Settings) -> Settings:
 
 def planner(settings: Settings, catalog: Catalog) -> Callable[[Job], Plan | UnknownName]:
     """The decision of every job's route, over this process's settings and catalogue."""
-    yard = Yard(catalog, providers_on(settings), settings.policies_version)
+    yard = Yard(catalog, providers_on(settings), settings.policies_version, providers=settings.providers)
 
     def plan_job(job: Job) -> Plan | UnknownName:
         nonlocal yard
         yard = yard.on(dt.datetime.now(dt.UTC).date())
         policy = policy_for(job.request.model, job.policy, settings.policies, catalog)
-        return policy if isinstance(policy, UnknownName) else plan(job.id, job.request, policy, job.intent, yard)
+        if isinstance(policy, UnknownName):
+            return policy
+        return plan(job.id, job.request, policy, job.intent, yard, strict=job.strict)
 
     return plan_job
 

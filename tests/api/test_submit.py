@@ -5,17 +5,23 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
+import httpx2
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sqlalchemy import text
 
+from api.app import create_with, lifespan
 from api.problems import Problem
 from api.schemas import read_wish
 from jobs import ids
 from jobs.lanes import Lane
+from jobs.settings import Provider, Settings
+from jobs.store.session import Database
 from tests.api.caller import JOB, Caller, answered_before, job_path
+from tests.api.conftest import make_key
 
 
 async def row_of(caller: Caller, job_id: uuid.UUID) -> Any:
@@ -225,3 +231,18 @@ async def test_a_schema_that_is_none_is_refused_with_its_place(caller: Caller):
     status, error = await caller.problem("POST", "/v1/jobs", msgspec.json.encode({"request": request}))
     assert (status, error["code"]) == (400, "invalid_value")
     assert error["param"] == "request.response_format.json_schema.schema.properties.a.type"
+
+
+async def test_a_strict_job_is_refused_where_every_candidate_would_change_it(settings: Settings, database: Database):
+    spoken = replace(settings, providers={"lab": Provider(dialect="anthropic", base_url="http://127.0.0.1:9")})
+    app = create_with(spoken)
+    async with lifespan(spoken)(app):
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://yard") as client:
+            caller = Caller(client, app.state.front, database, await make_key(database, "default"))
+            seeded = {"request": JOB["request"] | {"seed": 7, "max_tokens": 5}}
+            await caller.submit(**seeded)
+            await caller.submit(request=JOB["request"] | {"max_tokens": 5}, strict=True)
+            status, error = await caller.problem("POST", "/v1/jobs", msgspec.json.encode(seeded | {"strict": True}))
+    assert (status, error["code"]) == (422, "intent_infeasible")
+    assert "seed dropped" in error["message"]
