@@ -49,11 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default="sandbox", help="the provider's name")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
-    parser.add_argument("--key", help="refuse calls without this bearer token")
+    parser.add_argument("--key", help="refuse calls without this key")
     parser.add_argument("--calls", type=Path, help="append the call log to this file")
     parser.add_argument("--latency-ms", type=float, default=150.0)
     parser.add_argument("--chunk-ms", type=float, default=0.0, help="pause between the chunks of a stream")
-    parser.add_argument("--seed", type=int, default=0, help="of jitter and fault probabilities")
+    parser.add_argument("--seed", type=int, default=0, help="of jitter, fault probabilities and tool arguments")
     parser.add_argument("--ready-file", type=Path, help="written, as JSON, when calls are taken")
     return parser
 
@@ -63,7 +63,7 @@ def _names(text: str) -> list[str]:
 
 
 def _serve(chosen: argparse.Namespace) -> None:
-    desks = [Desk(obtain(name, chosen.data, chosen.cache), chosen.name) for name in chosen.models]
+    desks = [Desk(obtain(name, chosen.data, chosen.cache), chosen.name, chosen.seed) for name in chosen.models]
     try:
         listener = socket.create_server((chosen.host, chosen.port), backlog=BACKLOG)
     except OSError as error:

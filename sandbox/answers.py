@@ -1,68 +1,66 @@
-"""What a sandbox model says: the likeliest label on its task, one honest sentence off it."""
+"""What a sandbox model says: the likeliest label on its task, tool calls when asked, else one honest sentence."""
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from sandbox.instances import instance
+from sandbox.instances import broken, instance
 from sandbox.models import Classifier
 from sandbox.pieces import LabelTree, Piece, estimate_tokens, prose_pieces
-from sandbox.wire import ChatCall, WireError
+from sandbox.speech import Ask, Reply, TooLong
+from sandbox.tooling import broken_call, called, calls, quoted
 
 LABELS_THAT_TELL = 3
 """A system message that names so many of the labels asks for them; fewer may be chance."""
 CONTEXT_TOKENS = 8192
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """An answer before it is put on the wire."""
-
-    pieces: tuple[Piece, ...]
-    finish_reason: Literal["stop", "length"]
-    input_tokens: int
-    label: str | None = None
-    """None off the task."""
-    probability: float | None = None
+ANY_OBJECT: Mapping[str, Any] = {"properties": {"answer": {"type": "string"}}}
+"""The schema of an answer that must be JSON and has none."""
 
 
 class Desk:
     """One model ready to answer."""
 
-    def __init__(self, classifier: Classifier, provider: str) -> None:
+    def __init__(self, classifier: Classifier, provider: str, seed: int = 0) -> None:
         self.name = classifier.facts.name
         self._classifier = classifier
+        self._seed = f"{provider}/{seed}"
         self._tree = LabelTree(classifier.labels)
         self.sentence = (
             f"I am {self.name}, an offline stand-in served by {provider}: I only sort bank customers' questions into "
             f"{len(classifier.labels)} intents when a system message lists them, so for a real answer put a provider's "
             "key into the environment (for example OPENAI_API_KEY) and restart."
         )
+        self.thought = f"My {len(classifier.labels)} intents and the tools on offer are all that I can weigh."
         self._knows_task = lru_cache(maxsize=256)(self._names_labels)
 
-    def answer(self, call: ChatCall) -> Reply:
-        """The reply to a checked call. Raises WireError (400) when it is longer than the model's window."""
-        texts = [message.text for message in call.messages]
-        tokens = estimate_tokens(texts)
+    def answer(self, ask: Ask) -> Reply:
+        """The reply to a checked request. Raises TooLong when it is longer than the model's window."""
+        tokens = estimate_tokens(ask.texts)
         if tokens > CONTEXT_TOKENS:
-            message = (
-                f"This model's maximum context length is {CONTEXT_TOKENS} tokens; your messages have about {tokens}."
-            )
-            raise WireError(400, message, param="messages", code="context_length_exceeded")
-        query = next((m.text for m in reversed(call.messages) if m.role == "user"), "")
-        system = "\n".join(m.text for m in call.messages if m.role in {"system", "developer"})
-        if query.strip() and self._knows_task(system):
-            return _capped(self._sort(query, call, tokens), call.max_output_tokens)
-        pieces = tuple(prose_pieces(_dressed(self.sentence, call)))
-        return _capped(Reply(pieces, "stop", tokens), call.max_output_tokens)
+            raise TooLong(tokens, CONTEXT_TOKENS)
+        reply = self._said(ask, tokens)
+        if ask.has_thoughts:
+            reply = msgspec.structs.replace(reply, thoughts=tuple(prose_pieces(self.thought)))
+        return _capped(reply, ask.max_output_tokens)
 
-    def _sort(self, query: str, call: ChatCall, tokens: int) -> Reply:
-        shares = self._classifier.probabilities(query)
+    def _said(self, ask: Ask, tokens: int) -> Reply:
+        is_on_task = bool(ask.query.strip()) and not ask.results and self._knows_task(ask.system)
+        if tools := called(ask):
+            text = self._sort(ask, tokens).label if is_on_task else quoted(ask.results) or ask.query
+            return Reply((), "tool_calls", tokens, calls=calls(tools, text or "", self._seed))
+        if is_on_task:
+            return self._sort(ask, tokens)
+        text = quoted(ask.results) if ask.results else self.sentence
+        return Reply(tuple(prose_pieces(_dressed(text, ask))), "stop", tokens)
+
+    def _sort(self, ask: Ask, tokens: int) -> Reply:
+        shares = self._classifier.probabilities(ask.query)
         index = int(shares.argmax())
         label = self._classifier.labels[index]
-        pieces = self._tree.pieces(index, shares, (call.top_logprobs or 0) if call.logprobs else None)
-        text = _dressed(label, call)
+        pieces = self._tree.pieces(index, shares, ask.top_logprobs if ask.has_logprobs else None)
+        text = _dressed(label, ask)
         if text != label:
             pieces = _framed(text, label, pieces)
         return Reply(tuple(pieces), "stop", tokens, label, float(shares[index]))
@@ -72,15 +70,33 @@ class Desk:
         return named >= min(LABELS_THAT_TELL, len(self._classifier.labels))
 
 
-def _dressed(text: str, call: ChatCall) -> str:
+def emptied(reply: Reply) -> Reply:
+    """The reply with nothing in it, ended as if that were all."""
+    return msgspec.structs.replace(reply, pieces=(), calls=(), thoughts=(), finish_reason="stop")
+
+
+def spoilt_json(ask: Ask, reply: Reply, *, in_syntax: bool) -> Reply:
+    """The reply with an answer that is no JSON (its end is missing), or that the asked schema forbids.
+
+    A reply that was not asked in a schema, calls tools or was cut at its cap stays as it is.
+    """
+    if ask.schema is None or not reply.pieces or reply.finish_reason != "stop":
+        return reply
+    text = reply.text[:-1]
+    if not in_syntax:
+        text = msgspec.json.encode(broken(ask.schema, msgspec.json.decode(reply.text))).decode()
+    return msgspec.structs.replace(reply, pieces=tuple(prose_pieces(text)))
+
+
+def spoilt_arguments(ask: Ask, reply: Reply, *, in_syntax: bool) -> Reply:
+    """The reply with tool arguments that are no JSON, or that the tools' schemas forbid."""
+    spoilt = tuple(broken_call(call, ask.toolbox.tools, in_syntax=in_syntax) for call in reply.calls)
+    return msgspec.structs.replace(reply, calls=spoilt)
+
+
+def _dressed(text: str, ask: Ask) -> str:
     """The text in the asked form."""
-    wanted = call.response_format
-    if wanted is None or wanted.type == "text":
-        return text
-    schema: Mapping[str, Any] = {"properties": {"answer": {"type": "string"}}}
-    if wanted.json_schema is not None:
-        schema = wanted.json_schema.schema
-    return msgspec.json.encode(instance(schema, text)).decode()
+    return text if ask.schema is None else msgspec.json.encode(instance(ask.schema, text)).decode()
 
 
 def _framed(text: str, label: str, inner: list[Piece]) -> list[Piece]:
@@ -92,6 +108,11 @@ def _framed(text: str, label: str, inner: list[Piece]) -> list[Piece]:
 
 
 def _capped(reply: Reply, cap: int | None) -> Reply:
-    if cap is None or len(reply.pieces) <= cap:
+    """The reply cut at the cap; thoughts count, as they do with every provider."""
+    if cap is None:
         return reply
-    return msgspec.structs.replace(reply, pieces=reply.pieces[:cap], finish_reason="length")
+    left = cap - len(reply.thoughts)
+    if left >= len(reply.pieces):
+        return reply
+    cut = {"thoughts": reply.thoughts[:cap], "pieces": reply.pieces[: max(0, left)], "finish_reason": "length"}
+    return msgspec.structs.replace(reply, **cut)

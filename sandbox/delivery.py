@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from sandbox.answers import Reply
+from sandbox.answers import emptied, spoilt_arguments, spoilt_json
 from sandbox.exchange import EVENTS, JSON, Exchange
 from sandbox.faults import Fault
-from sandbox.wire import DONE, ChatCall, Completion, completion_body, error_body, event, frames
+from sandbox.speech import Ask, Refusal, Reply, Said, Tokens
+from sandbox.wires.base import Wire
 
 NEVER_BILLED = frozenset({"status", "in_band_error"})
 
@@ -19,7 +20,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     provider: str
-    call: ChatCall
+    wire: Wire
+    ask: Ask
     reply: Reply
     fault: Fault | None
     chunk_ms: float
@@ -38,32 +40,26 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         return self.fault.status if self.fault and self.kind == "status" else 200
 
     @property
-    def billed(self) -> tuple[int, int]:
-        """Input and output tokens, all choices together. Only a reported error is free."""
-        if self.kind in NEVER_BILLED:
-            return 0, 0
-        return self.reply.input_tokens, len(self.reply.pieces) * self.call.choices
+    def billed(self) -> Tokens:
+        """Tokens of all choices together. Only a reported error is free."""
+        return Tokens(0, 0) if self.kind in NEVER_BILLED else self.reply.used(self.ask.choices)
 
     @property
-    def told(self) -> tuple[int, int] | None:
+    def told(self) -> Tokens | None:
         """The usage that the caller is told."""
-        given, made = self.billed
         if self.fault is None or self.kind != "wrong_usage":
-            return given, made
-        return {"absent": None, "negative": (-given, -made), "doubled": (2 * given, 2 * made)}[self.fault.usage]
+            return self.billed
+        return {"absent": None, "negative": self.billed.times(-1), "doubled": self.billed.times(2)}[self.fault.usage]
 
     @property
-    def completion(self) -> Completion:
+    def said(self) -> Said:
         """What is said."""
-        return Completion(
+        return Said(
             id=self.id,
             created_s=int(time.time()),
-            model=self.call.model,
             provider=self.provider,
-            pieces=self.reply.pieces,
-            finish_reason=self.reply.finish_reason,
-            choices=self.call.choices,
-            has_logprobs=bool(self.call.logprobs),
+            ask=self.ask,
+            reply=self.reply,
             usage=self.told,
         )
 
@@ -72,15 +68,15 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         step = _FAULTS.get(self.kind or "")
         if self.fault is not None and step is not None:
             await step(self, self.fault, exchange)
-        elif self.call.stream:
+        elif self.ask.is_stream:
             await exchange.open(200, EVENTS)
             await self._stream(exchange, self._frames())
             await exchange.part(b"", is_last=True)
         else:
-            await exchange.reply(200, completion_body(self.completion))
+            await exchange.reply(200, self.wire.body(self.said))
 
     def _frames(self) -> list[bytes]:
-        return frames(self.completion, with_usage=self.call.wants_usage_chunk)
+        return self.wire.frames(self.said)
 
     async def _stream(self, exchange: Exchange, chunks: Sequence[bytes]) -> None:
         for chunk in chunks:
@@ -89,43 +85,58 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
                 await asyncio.sleep(self.chunk_ms / 1000)
 
     async def _refuse(self, fault: Fault, exchange: Exchange) -> None:
-        headers = [] if fault.retry_after_s is None else [(b"retry-after", f"{fault.retry_after_s:g}".encode())]
-        await exchange.reply(fault.status, _error(fault), headers=headers)
+        body, headers = self.wire.error(_refusal(fault), fault.retry_after_s)
+        await exchange.reply(fault.status, body, headers=headers)
 
     async def _keep_silent(self, fault: Fault, exchange: Exchange) -> None:
         await exchange.gone()
 
     async def _cut(self, fault: Fault, exchange: Exchange) -> None:
-        if self.call.stream:
+        if self.ask.is_stream:
             await exchange.open(200, EVENTS)
             await self._stream(exchange, self._frames()[: fault.after_chunks])
         else:
-            body = completion_body(self.completion)
+            body = self.wire.body(self.said)
             await exchange.open(200, JSON, [(b"content-length", str(len(body)).encode())])
             await exchange.part(body[: len(body) // 2])
         await exchange.hang_up()
 
     async def _malform(self, fault: Fault, exchange: Exchange) -> None:
-        if self.call.stream:
+        if self.ask.is_stream:
             await exchange.open(200, EVENTS)
             first, *_ = self._frames()
-            await self._stream(exchange, [first, b'data: {"id": "chatcmpl-, "choices": [{\n\n', DONE])
+            await self._stream(exchange, [first, self.wire.torn_frame(), self.wire.last_frame()])
             await exchange.part(b"", is_last=True)
         else:
-            body = completion_body(self.completion)
+            body = self.wire.body(self.said)
             await exchange.reply(200, body[: len(body) // 2])
 
     async def _fail_inside(self, fault: Fault, exchange: Exchange) -> None:
-        if self.call.stream:
+        if self.ask.is_stream:
             await exchange.open(200, EVENTS)
             await self._stream(exchange, self._frames()[: fault.after_chunks])
-            await exchange.part(event(msgspec.json.decode(_error(fault))), is_last=True)
+            await exchange.part(self.wire.error_frame(_refusal(fault)), is_last=True)
         else:
-            await exchange.reply(200, _error(fault))
+            body, _ = self.wire.error(_refusal(fault))
+            await exchange.reply(200, body)
 
 
-def _error(fault: Fault) -> bytes:
-    return error_body(fault.status, f"Scripted fault of the sandbox: {fault.kind} {fault.status}", code=fault.code)
+def spoilt(wire: Wire, ask: Ask, reply: Reply, fault: Fault | None) -> Reply:
+    """The reply as a fault of its content makes it; other faults leave it alone."""
+    in_syntax = fault is not None and fault.breaks == "syntax"
+    match fault:
+        case Fault(kind="empty"):
+            return emptied(reply)
+        case Fault(kind="bad_json"):
+            return spoilt_json(ask, reply, in_syntax=in_syntax)
+        case Fault(kind="bad_arguments"):
+            return spoilt_arguments(ask, reply, in_syntax=in_syntax and wire.is_text(is_stream=ask.is_stream))
+    return reply
+
+
+def _refusal(fault: Fault) -> Refusal:
+    message = f"Scripted fault of the sandbox: {fault.kind} {fault.status}"
+    return Refusal(fault.status, message, code=fault.code)
 
 
 _FAULTS: dict[str, Callable[[Delivery, Fault, Exchange], Awaitable[None]]] = {

@@ -39,11 +39,19 @@ class Exchange:
 
     def header(self, name: bytes) -> str | None:
         """The first header of this (lower-case) name."""
-        for key, value in self._scope["headers"]:
-            if key == name:
-                text: str = value.decode("latin-1")
-                return text
-        return None
+        return self.headers.get(name.decode("latin-1"))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Every header by its lower-case name; of several the first."""
+        rows: list[tuple[bytes, bytes]] = self._scope["headers"]
+        return {key.decode("latin-1"): value.decode("latin-1") for key, value in reversed(rows)}
+
+    @property
+    def query(self) -> str:
+        """What stands behind the question mark."""
+        text: str = self._scope["query_string"].decode("latin-1")
+        return text
 
     async def body(self, limit_bytes: int) -> bytes:
         """The whole body. Raises BodyTooLarge."""

@@ -5,7 +5,19 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-FaultKind = Literal["status", "latency", "silence", "cut", "wrong_usage", "empty", "malformed", "in_band_error", "off"]
+FaultKind = Literal[
+    "status",
+    "latency",
+    "silence",
+    "cut",
+    "wrong_usage",
+    "empty",
+    "malformed",
+    "in_band_error",
+    "bad_json",
+    "bad_arguments",
+    "off",
+]
 
 
 class InvalidFault(ValueError):
@@ -34,6 +46,10 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """`cut` and `in_band_error` of a stream: so many chunks are sent first. A whole body is cut in its middle."""
     usage: Literal["absent", "negative", "doubled"] = "absent"
     """`wrong_usage`: what the reply says; the log keeps the true figures."""
+    breaks: Literal["schema", "syntax"] = "schema"
+    """`bad_json` spoils an answer that was asked for in a schema, `bad_arguments` those of tool calls: either they are
+    JSON that their schema forbids, or their last character is missing. Where arguments travel as an object (Gemini's
+    wire, whole messages of Anthropic's) only the schema can be broken. Other replies stay as they are."""
 
 
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

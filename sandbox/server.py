@@ -1,4 +1,4 @@
-"""The provider as an ASGI app: chat completions, the model list, and the doors to its faults and its log."""
+"""The provider as an ASGI app: chat on three wires, the model list, and the doors to its faults and its log."""
 
 import asyncio
 import hmac
@@ -12,10 +12,13 @@ import msgspec
 
 from sandbox.answers import Desk
 from sandbox.calls import CallLine, CallLog, now_s
-from sandbox.delivery import Delivery
+from sandbox.delivery import Delivery, spoilt
 from sandbox.exchange import BodyTooLarge, Exchange, Receive, Scope, Send
 from sandbox.faults import FaultScript, InvalidFault
-from sandbox.wire import MAX_BODY_BYTES, WireError, error_body, model_list, parse
+from sandbox.speech import Refusal
+from sandbox.wires.base import MAX_BODY_BYTES, Wire
+from sandbox.wires.openai import model_list
+from sandbox.wires.registry import OPENAI, wire_of
 
 JITTER_SHARE = 0.1
 """The base latency varies evenly by so much in either direction."""
@@ -27,7 +30,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     key: str | None = None
-    """Wanted as bearer token; None: anybody is served."""
+    """Wanted as each wire carries keys; None: anybody is served."""
     latency_ms: float = 0.0
     """Before the reply, or before the first chunk of a stream."""
     chunk_ms: float = 0.0
@@ -68,22 +71,27 @@ class Provider:
         if not exchange.path.startswith(CONTROL) and self._faults.refuses(time.monotonic()):
             await exchange.hang_up()
             return
+        wire = wire_of(exchange.path) or OPENAI
         try:
-            await self._route(exchange)
-        except WireError as error:
-            await exchange.reply(error.status, error.body)
+            await self._route(exchange, wire)
+        except Refusal as refusal:
+            await self._refuse(exchange, wire, refusal)
         except InvalidFault as error:
-            await exchange.reply(400, error_body(400, str(error)))
+            await self._refuse(exchange, wire, Refusal(400, str(error)))
         except BodyTooLarge:
-            await exchange.reply(413, error_body(413, f"The body is over {MAX_BODY_BYTES} bytes."))
+            await self._refuse(exchange, wire, Refusal(413, f"The body is over {MAX_BODY_BYTES} bytes."))
 
-    async def _route(self, exchange: Exchange) -> None:
+    async def _refuse(self, exchange: Exchange, wire: Wire, refusal: Refusal) -> None:
+        body, headers = wire.error(refusal)
+        await exchange.reply(refusal.status, body, headers=headers)
+
+    async def _route(self, exchange: Exchange, wire: Wire) -> None:
         match exchange.method, exchange.path:
-            case "POST", "/v1/chat/completions":
-                self._check_key(exchange)
-                await self._chat(exchange)
+            case "POST", path if wire_of(path) is not None:
+                self._check_key(exchange, wire)
+                await self._chat(exchange, wire)
             case "GET", "/v1/models":
-                self._check_key(exchange)
+                self._check_key(exchange, wire)
                 await exchange.reply(200, model_list(dict.fromkeys(self._desks, self._begun_s), self._terms.name))
             case "GET" | "POST" | "DELETE", "/_sandbox/faults":
                 await self._script(exchange)
@@ -93,14 +101,12 @@ class Provider:
                     await exchange.part(chunk)
                 await exchange.part(b"", is_last=True)
             case method, path:
-                raise WireError(404, f"Invalid URL ({method} {path})")
+                raise Refusal(404, f"Invalid URL ({method} {path})")
 
-    def _check_key(self, exchange: Exchange) -> None:
-        if self._terms.key is None:
-            return
-        given = (exchange.header(b"authorization") or "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self._terms.key.encode()):
-            raise WireError(401, "Incorrect API key provided.", code="invalid_api_key")
+    def _check_key(self, exchange: Exchange, wire: Wire) -> None:
+        given = wire.key(exchange.headers, exchange.query)
+        if self._terms.key is not None and not hmac.compare_digest((given or "").encode(), self._terms.key.encode()):
+            raise wire.wrong_key()
 
     async def _script(self, exchange: Exchange) -> None:
         if exchange.method == "POST":
@@ -109,32 +115,30 @@ class Provider:
             self._faults.clear()
         await exchange.reply(200, msgspec.json.encode({"faults": self._faults.listing(time.monotonic())}))
 
-    async def _chat(self, exchange: Exchange) -> None:
+    async def _chat(self, exchange: Exchange, wire: Wire) -> None:
         line = CallLine(
             event="begin",
             time_s=now_s(),
-            call=f"chatcmpl-{self._terms.name}-{os.getpid()}-{next(self._serials)}",
+            call=f"{wire.prefix}-{self._terms.name}-{os.getpid()}-{next(self._serials)}",
             request_id=exchange.header(b"x-client-request-id"),
         )
         try:
-            call = parse(await exchange.body(MAX_BODY_BYTES))
-            line = msgspec.structs.replace(line, model=call.model, stream=bool(call.stream))
-            desk = self._desk(call.model)
-            reply = desk.answer(call)
-        except WireError as error:
-            self._log.write(msgspec.structs.replace(line, event="refused", status=error.status))
+            ask = wire.parse(await exchange.body(MAX_BODY_BYTES), exchange.path, exchange.query)
+            line = msgspec.structs.replace(line, model=ask.model, stream=ask.is_stream)
+            reply = self._desk(ask.model).answer(ask)
+        except Refusal as refusal:
+            self._log.write(msgspec.structs.replace(line, event="refused", status=refusal.status))
             raise
         self._log.write(line)
-        faults = self._faults.draw(call.model, time.monotonic())
+        faults = self._faults.draw(ask.model, time.monotonic())
         await asyncio.sleep(self._latency_s(sum(f.add_ms for f in faults if f.kind == "latency")))
         fault = next((f for f in faults if f.kind != "latency"), None)
-        if fault is not None and fault.kind == "empty":
-            reply = msgspec.structs.replace(reply, pieces=())
         delivery = Delivery(
             id=line.call,
             provider=self._terms.name,
-            call=call,
-            reply=reply,
+            wire=wire,
+            ask=ask,
+            reply=spoilt(wire, ask, reply, fault),
             fault=fault,
             chunk_ms=self._terms.chunk_ms,
         )
@@ -143,7 +147,7 @@ class Provider:
 
     def _close_line(self, line: CallLine, delivery: Delivery, faults: tuple[str, ...]) -> None:
         probability = delivery.reply.probability
-        given, made = delivery.billed
+        billed = delivery.billed
         self._log.write(
             msgspec.structs.replace(
                 line,
@@ -152,8 +156,8 @@ class Provider:
                 status=delivery.status,
                 label=delivery.reply.label,
                 p=None if probability is None else round(probability, 6),
-                input_tokens=given,
-                output_tokens=made,
+                input_tokens=billed.input,
+                output_tokens=billed.output + billed.thought,
                 faults=faults,
             )
         )
@@ -162,7 +166,7 @@ class Provider:
         desk = self._desks.get(model)
         if desk is None:
             message = f"The model `{model}` does not exist or you do not have access to it."
-            raise WireError(404, message, param="model", code="model_not_found")
+            raise Refusal(404, message, param="model", code="model_not_found")
         return desk
 
     def _latency_s(self, added_ms: float) -> float:

@@ -60,7 +60,7 @@ VIOLATIONS = {
     ],
     "8": [("api.app", "routing.verdict"), ("api.app", "workers.app")],
     "8b": [("api.app", "routing.dialects.openai")],
-    "9": [("sandbox.wire", "jobs.chat"), ("sandbox.models", "routing.catalog")],
+    "9": [("sandbox.wires.openai", "jobs.chat"), ("sandbox.models", "routing.catalog")],
     "10": [("workers.runner", "opentelemetry"), ("jobs.store.flush", "prometheus_client")],
     "9b": [("workers.app", "cli.main"), ("api.app", "cli.up")],
 }

@@ -5,8 +5,9 @@ import math
 import msgspec
 import pytest
 
-from sandbox.answers import CONTEXT_TOKENS, Desk, Reply
-from sandbox.wire import WireError, parse
+from sandbox.answers import CONTEXT_TOKENS, Desk
+from sandbox.speech import Refusal, Reply
+from sandbox.wires.openai_request import parse
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,6 @@ def test_the_token_cap_cuts_with_length(ask):
 
 
 def test_too_long_a_prompt_is_refused(ask):
-    with pytest.raises(WireError) as caught:
+    with pytest.raises(Refusal) as caught:
         ask(messages=[{"role": "user", "content": "x" * 4 * CONTEXT_TOKENS}])
-    assert msgspec.json.decode(caught.value.body)["error"]["code"] == "context_length_exceeded"
+    assert caught.value.code == "context_length_exceeded"

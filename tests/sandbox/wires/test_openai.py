@@ -3,7 +3,9 @@
 import msgspec
 import pytest
 
-from sandbox.wire import WireError, parse
+from sandbox.speech import Refusal
+from sandbox.wires.openai import OpenAIWire
+from sandbox.wires.openai_request import parse
 
 USER = [{"role": "user", "content": "hi"}]
 
@@ -25,9 +27,9 @@ USER = [{"role": "user", "content": "hi"}]
     ],
 )
 def test_a_bad_request_is_refused_with_the_field(body, param):
-    with pytest.raises(WireError) as caught:
+    with pytest.raises(Refusal) as caught:
         parse(msgspec.json.encode(body))
-    error = msgspec.json.decode(caught.value.body)["error"]
+    error = msgspec.json.decode(OpenAIWire().error(caught.value)[0])["error"]
     assert caught.value.status == 400
     assert set(error) == {"message", "type", "param", "code"}
     assert error["type"] == "invalid_request_error"
@@ -36,7 +38,7 @@ def test_a_bad_request_is_refused_with_the_field(body, param):
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_what_is_not_json_is_refused(raw):
-    with pytest.raises(WireError):
+    with pytest.raises(Refusal):
         parse(raw)
 
 
@@ -47,4 +49,4 @@ def test_unknown_fields_and_parts_are_let_through():
         {"type": "text", "text": "b"},
     ]
     call = parse(msgspec.json.encode({"model": "m", "messages": [{"role": "user", "content": parts}], "seed": 3}))
-    assert call.messages[0].text == "a\nb"
+    assert call.turns[0].text == "a\nb"
