@@ -33,7 +33,7 @@ def _part(draft: Draft, where: str, part: Any) -> Any:
     if not isinstance(part, Mapping):
         return part
     part = _without_marks(draft, where, part)
-    kind = part.get("type")
+    kind = str(part.get("type"))
     if kind == "text":
         return part
     if kind == "refusal":
@@ -54,10 +54,10 @@ def _without_marks(draft: Draft, where: str, part: Message) -> Message:
     return {name: value for name, value in part.items() if name not in strange} if strange else part
 
 
-def check_sense(draft: Draft, where: str, kind: Any) -> None:
+def check_sense(draft: Draft, where: str, kind: str) -> None:
     """Raises Refused when the wire has no such part, or the model is known not to take it."""
     if kind not in draft.accent.parts:
-        raise Refused(where, f"the provider's API takes no parts of type {str(kind)[:40]}")
+        raise Refused(where, f"the provider's API takes no parts of type {kind[:40]}")
     if kind in SENSES:
         ability, reason = SENSES[kind]
         if has(draft.model, ability) is False:

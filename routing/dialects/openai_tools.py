@@ -137,7 +137,7 @@ def fit_format(draft: Draft) -> None:
     """A schema or JSON that can't be promised by construction is asked for in words; answers are checked later."""
     form = draft.body.get("response_format")
     kind = form.get("type") if isinstance(form, Mapping) else None
-    if kind not in {"json_schema", "json_object"}:
+    if kind not in ("json_schema", "json_object"):
         return
     lacks_schema = _lacks(draft.accent.has_json_schema, draft.model.has_json_schema)
     lacks_json = _lacks(draft.accent.has_json_mode, draft.model.has_json_mode)

@@ -228,6 +228,20 @@ def test_openais_own_wire_gets_the_body_as_it_is_but_for_what_is_told(body):
         assert at(left, path) == leaf
 
 
+JUNK = st.sampled_from([None, 0, -1.5, True, "", "x", [], ["x"], [None, 7], {}, {"x": 1}, [{"type": ["x"]}], 10**30])
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@THOROUGH
+@given(data=st.data(), body=bodies(broken=True), model=st.sampled_from(sorted(MODELS)))
+def test_whatever_the_door_lets_in_is_encoded_or_refused(name, data, body, model):
+    for _ in range(data.draw(st.integers(0, 2))):
+        body = replaced(body, data.draw(st.sampled_from(paths(body))), data.draw(JUNK))
+    for accented in [voice for voice in VOICES if voice.partition("/")[0] == name]:
+        wire = spoken(VOICES[accented], body, MODELS[model])  # raises nothing
+        assert wire is None or isinstance(wire, WireRequest | Unsupported)
+
+
 def test_the_judge_finds_a_planted_silence():
     class Forgetful:
         def encode(self, request, target, asking):
