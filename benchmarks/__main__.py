@@ -2,7 +2,7 @@
 
     python -m benchmarks                        # all, once: three to five minutes
     python -m benchmarks --runs 3               # medians; sides take turns, so that a slow minute hits all
-    python -m benchmarks --only yard threads    # some parts: prefork, threads, bare, yard, room, crowd, front
+    python -m benchmarks --only yard threads    # some parts: prefork, threads, bare, yard, room, crowd, front, dialects
 
 Exit status 1 when a bar was missed. `benchmarks/README.md` says what is measured and how, and where to look further.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import crowd, front, yard
+from benchmarks import crowd, dialects, front, yard
 from benchmarks.figures import Figures, medians
 from benchmarks.peers import run as peers
 from benchmarks.report import Report, machine
@@ -33,7 +33,7 @@ SIDES: dict[str, Callable[[int], Figures]] = {
     "bare": lambda jobs: peers.bare(FOLDER, jobs),
     "yard": lambda jobs: yard.end_to_end(FOLDER, jobs),
 }
-ROOM, CROWD, FRONT = "room", "crowd", "front"
+ROOM, CROWD, FRONT, DIALECTS = "room", "crowd", "front", "dialects"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -60,7 +60,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     """The command line's choices: runs, jobs, only."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parts = [*SIDES, ROOM, CROWD, FRONT]
+    parts = [*SIDES, ROOM, CROWD, FRONT, DIALECTS]
     parser.add_argument("--runs", type=int, default=1, help="turns of all sides; the table has medians (default 1)")
     parser.add_argument("--jobs", type=int, default=4000, help="jobs for a side, prefork a tenth (default 4000)")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="parts to run (default all)")
@@ -89,6 +89,7 @@ def bench(runs: int, jobs: int, parts: list[str]) -> Report:
         room=room,
         crowd=crowd.crowd(FOLDER) if CROWD in parts else None,
         door=front.front(FOLDER) if FRONT in parts else None,
+        dialects=dialects.costs() if DIALECTS in parts else [],
     )
 
 

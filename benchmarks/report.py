@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from benchmarks import dialects as translations
 from benchmarks.bars import Bar
 from benchmarks.crowd import Crowd
 from benchmarks.figures import UPSTREAM, Figures
@@ -36,11 +37,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     room: Room | None = None
     crowd: Crowd | None = None
     door: Door | None = None
+    dialects: list[translations.Cost] = []
 
     def bars(self) -> list[Bar]:
         """The bars that the measured parts can be held to."""
         door = self.door.bars() if self.door is not None else []
-        return [*self._upstream_bars(), *self._side_bars(), *self._room_bars(), *self._crowd_bars(), *door]
+        return [
+            *self._upstream_bars(),
+            *self._side_bars(),
+            *self._room_bars(),
+            *self._crowd_bars(),
+            *door,
+            *translations.bars(self.dialects),
+        ]
 
     def text(self) -> str:
         """The whole report for a terminal."""

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+import draw_dialects  # noqa: E402 -- after the path is set
 
 from api.fronts.failures import BROKEN, PURGED, STATUSES  # noqa: E402 -- after the path is set
-from api.problems import PROBLEMS  # noqa: E402 -- after the path is set
+from api.problems import PROBLEMS  # noqa: E402
 from jobs.failures import FailureKind  # noqa: E402
 from jobs.meters import FACTS  # noqa: E402
 from jobs.states import MOVES, TERMINAL, Outcome  # noqa: E402
@@ -129,7 +131,12 @@ def metrics() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"errors.md": errors, "metrics.md": metrics, "state_machine.md": state_machine}
+PAGES = {
+    "dialects.md": draw_dialects.page,
+    "errors.md": errors,
+    "metrics.md": metrics,
+    "state_machine.md": state_machine,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -8,6 +8,7 @@ import datetime as dt
 
 from routing.dialects.accents import CORE, OFFICIAL, Accent
 
+_READ = dt.date(2026, 11, 25)
 _SAMPLING = {"frequency_penalty", "presence_penalty", "seed"}
 _LOGPROBS = {"logprobs", "top_logprobs"}
 _OPEN_WEIGHTS = {"top_k", "min_p", "repetition_penalty"}
@@ -33,8 +34,7 @@ OPENAI = Accent(
 ACCENTS: dict[str, Accent] = {
     "openai": OPENAI,
     "azure": Accent(
-        source="learn.microsoft.com/azure/ai-foundry/openai/reference (2024-10-21)",
-        as_of=dt.date(2026, 3, 1),
+        source="learn.microsoft.com/azure/ai-foundry/openai/reference, API version 2024-10-21",
         takes=OFFICIAL - CORE - {"moderation", "service_tier", "verbosity", "web_search_options", "safety_identifier"},
         path="/openai/deployments/{model}/chat/completions?api-version=2024-10-21",
         key_header="api-key",
@@ -48,8 +48,8 @@ ACCENTS: dict[str, Accent] = {
         call_ids=".{1,40}",
     ),
     "mistral": Accent(
-        source="docs.mistral.ai/api; recorded replies (wire-formats 2.2, 2.6)",
-        as_of=dt.date(2026, 8, 22),
+        source="docs.mistral.ai/api and LiteLLM's transformation for it; recorded traffic",
+        as_of=_READ,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "seed", "n", "parallel_tool_calls", "prediction", "metadata"}
             | {"reasoning_effort", "random_seed", "safe_prompt", "prompt_mode", "guardrails"}
@@ -66,7 +66,7 @@ ACCENTS: dict[str, Accent] = {
     ),
     "deepseek": Accent(
         source="api-docs.deepseek.com/api/create-chat-completion, /guides/thinking_mode",
-        as_of=dt.date(2026, 7, 1),
+        as_of=_READ,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "stream_options", "reasoning_effort", "thinking"} | _LOGPROBS
         ),
@@ -85,7 +85,7 @@ ACCENTS: dict[str, Accent] = {
     ),
     "dashscope": Accent(
         source="alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions",
-        as_of=dt.date(2026, 3, 18),
+        as_of=_READ,
         takes=frozenset(
             {"presence_penalty", "seed", "n", "parallel_tool_calls", "stream_options", "modalities", "audio"}
             | {"reasoning_effort", "top_k", "enable_thinking", "thinking_budget", "enable_search", "search_options"}
@@ -103,7 +103,7 @@ ACCENTS: dict[str, Accent] = {
     ),
     "together": Accent(
         source="docs.together.ai/reference/chat-completions-1",
-        as_of=dt.date(2026, 6, 1),
+        as_of=_READ,
         takes=frozenset(
             (_OPEN - {"user", "parallel_tool_calls"})
             | {"reasoning_effort", "reasoning", "chat_template_kwargs", "safety_model", "stream_options"}
@@ -116,7 +116,7 @@ ACCENTS: dict[str, Accent] = {
     ),
     "fireworks": Accent(
         source="docs.fireworks.ai/api-reference/post-chatcompletions",
-        as_of=dt.date(2026, 6, 1),
+        as_of=_READ,
         takes=_OPEN
         | {"reasoning_effort", "stream_options", "prompt_cache_key", "metadata", "mirostat_target", "thinking"},
         efforts=frozenset({"none", "low", "medium", "high"}),
@@ -125,7 +125,7 @@ ACCENTS: dict[str, Accent] = {
     ),
     "groq": Accent(
         source="console.groq.com/docs/openai, /docs/api-reference",
-        as_of=dt.date(2026, 2, 13),
+        as_of=_READ,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "seed", "user", "parallel_tool_calls", "stream_options"}
             | {"reasoning_effort", "service_tier", "functions", "function_call"}
@@ -139,7 +139,6 @@ ACCENTS: dict[str, Accent] = {
     ),
     "openrouter": Accent(
         source="openrouter.ai/docs/api/reference/parameters, /docs/use-cases/reasoning-tokens",
-        as_of=dt.date(2026, 5, 12),
         takes=frozenset(
             (_OPEN - {"n"})
             | {"stream_options", "prediction", "metadata", "verbosity", "modalities", "web_search_options"}
@@ -159,7 +158,6 @@ ACCENTS: dict[str, Accent] = {
     ),
     "xai": Accent(
         source="docs.x.ai/docs/api-reference",
-        as_of=dt.date(2026, 6, 1),
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "seed", "n", "user", "parallel_tool_calls", "stream_options"}
             | {"reasoning_effort", "web_search_options", "search_parameters", "deferred"}
@@ -172,7 +170,7 @@ ACCENTS: dict[str, Accent] = {
     ),
     "cerebras": Accent(
         source="inference-docs.cerebras.ai/resources/openai, /api-reference/chat-completions",
-        as_of=dt.date(2026, 6, 1),
+        as_of=_READ,
         takes=frozenset(
             {"seed", "user", "parallel_tool_calls", "prediction", "stream_options", "reasoning_effort"}
             | {"reasoning_format", "clear_thinking", "disable_reasoning"}
@@ -187,7 +185,7 @@ ACCENTS: dict[str, Accent] = {
     ),
     "perplexity": Accent(
         source="docs.perplexity.ai/api-reference/chat-completions-post",
-        as_of=dt.date(2026, 6, 1),
+        as_of=_READ,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "reasoning_effort", "web_search_options", "top_k", "search_mode"}
             | {"return_images", "return_related_questions", "search_domain_filter", "search_recency_filter"}
@@ -200,24 +198,27 @@ ACCENTS: dict[str, Accent] = {
         parts=frozenset({"image_url", "file_url"}),
     ),
     "moonshot": Accent(
-        source="platform.moonshot.ai/docs/api/chat",
-        as_of=dt.date(2026, 6, 1),
+        source="platform.kimi.ai/docs/api/chat, /docs/api/models-overview",
+        as_of=_READ,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "n", "stream_options", "thinking", "prompt_cache_key"}
             | {"reasoning_effort"}
         ),
+        max_tokens_field="max_completion_tokens",
         tool_choices=frozenset({"auto", "none"}),
         max_temperature=1.0,
         max_stops=5,
         effort_fields={"none": {"thinking": {"type": "disabled"}}, "medium": {"thinking": {"type": "enabled"}}},
         efforts=frozenset({"none", "medium"}),
         parts=frozenset({"image_url", "video_url"}),
+        fetches_images=False,
         has_names=True,
+        prefill="partial",
         thoughts="reasoning_content",
     ),
     "zai": Accent(
         source="docs.z.ai/api-reference/llm/chat-completion",
-        as_of=dt.date(2026, 6, 1),
+        as_of=_READ,
         takes=frozenset(
             {"thinking", "reasoning_effort", "do_sample", "request_id", "user_id", "tool_stream", "stream_options"}
         ),
@@ -234,8 +235,7 @@ ACCENTS: dict[str, Accent] = {
     ),
     "vllm": Accent(
         source="docs.vllm.ai/en/latest/serving/openai_compatible_server",
-        as_of=dt.date(2026, 6, 1),
-        takes=_OPEN
+        takes=(_OPEN - {"user"})
         | {"stream_options", "reasoning_effort", "chat_template_kwargs", "structured_outputs", "include_reasoning"}
         | {"best_of", "use_beam_search", "length_penalty", "stop_token_ids", "ignore_eos", "min_tokens", "priority"},
         efforts=frozenset({"none", "low", "medium", "high"}),
@@ -247,7 +247,7 @@ ACCENTS: dict[str, Accent] = {
     ),
     "ollama": Accent(
         source="docs.ollama.com/api/openai-compatibility",
-        as_of=dt.date(2026, 6, 1),
+        as_of=_READ,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "seed", "stream_options", "reasoning_effort"} | _LOGPROBS
         ),
@@ -259,7 +259,6 @@ ACCENTS: dict[str, Accent] = {
     ),
     "google": Accent(
         source="ai.google.dev/gemini-api/docs/openai, /docs/thought-signatures",
-        as_of=dt.date(2026, 6, 1),
         takes=frozenset({"n", "stream_options", "reasoning_effort", "extra_body", "modalities"}),
         max_stops=5,
         efforts=frozenset({"none", "minimal", "low", "medium", "high"}),
@@ -270,7 +269,7 @@ ACCENTS: dict[str, Accent] = {
     ),
     "anthropic": Accent(
         source="docs.anthropic.com/en/api/openai-sdk",
-        as_of=dt.date(2026, 6, 1),
+        as_of=_READ,
         takes=frozenset({"parallel_tool_calls", "stream_options", "functions", "function_call", "thinking"}),
         max_temperature=1.0,
         has_json_mode=False,

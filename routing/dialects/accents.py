@@ -62,7 +62,8 @@ class Accent(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     """Where the facts come from."""
-    as_of: dt.date
+    as_of: dt.date | None = None
+    """The day on which the source was read, or said so itself; None: commonly known, no page was read for it."""
     takes: frozenset[str] = frozenset()
     """Fields beyond CORE, official ones and the vendor's own. A known field that is not here is left out and reported,
     or refused when the answer would be another without it; a field that no accent knows is passed on."""

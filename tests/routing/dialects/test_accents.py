@@ -1,6 +1,7 @@
 """The accents of the OpenAI wire: what each provider is sent, told apart by data alone."""
 
 import json
+from typing import Any
 
 import pytest
 
