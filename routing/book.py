@@ -5,8 +5,8 @@ One JSON object: `format`, `sources` (a table of who and when) and `models`, a l
     "maker/name": {"model": {"has_tools": [true, 3]}, "deployments": {"provider": {"facts": {"upstream": ["x", 3]},
         "prices": [{"input": "2.5", "output": "10", "valid_from": "2026-08-18", "source": 1}]}}}
 
-A cell is a value and the place of its source in the table. Of two cells the one said later stands, so that files can
-be laid over each other in any order. Prices are a history: see `merged_prices`.
+A cell is a value and the place of its source in the table. Of two cells the maker's own stands, else the
+one said later, so that files can be laid over each other in any order. Prices are a history: see `merged_prices`.
 """
 
 import datetime as dt
@@ -27,11 +27,13 @@ class BookError(ValueError):
     """A catalogue file can't be read; the message says where and what to do."""
 
 
-class Said(msgspec.Struct, frozen=True, order=True):
+class Said(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     """When something was said, and by whom."""
 
     as_of: dt.date
     source: str
+    own: bool = False
+    """Of a model, by its own maker's price list: that goes before what resellers say, whenever they say it."""
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ def write_book(entries: Mapping[str, Entry]) -> bytes:
 
 
 def merged(one: Entry, other: Entry) -> Entry:
-    """Two entries of one model as one, whichever comes first: cell by cell what was said later."""
+    """Two entries of one model as one, whichever comes first: cell by cell, see `newest`."""
     places = {
         provider: _merged_place(one.places.get(provider), other.places.get(provider))
         for provider in sorted({*one.places, *other.places})
@@ -123,7 +125,10 @@ def merged(one: Entry, other: Entry) -> Entry:
 
 
 def newest(one: Cells, other: Cells) -> Cells:
-    """Cell by cell what was said later; on the same day the later name by the alphabet, so that order never counts."""
+    """Cell by cell the maker's own word, else what was said later.
+
+    On the same day the later name by the alphabet: order never counts.
+    """
     cells = dict(one)
     for name, cell in other.items():
         known = cells.get(name)
@@ -192,8 +197,8 @@ def _merged_place(one: Place | None, other: Place | None) -> Place:
     return Place(newest(one.facts, other.facts), merged_prices(one.prices, other.prices))
 
 
-def _rank(cell: Cell) -> tuple[Said, str]:
-    return cell.said, _text(cell.value)
+def _rank(cell: Cell) -> tuple[bool, Said, str]:
+    return cell.said.own, cell.said, _text(cell.value)
 
 
 def _text(value: Any) -> str:

@@ -68,6 +68,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 ABILITIES = tuple(name for name in Model.__struct_fields__ if name.startswith("has_"))
+OFFERED = ("has_tools", "has_json_schema", "has_vision", "has_audio", "has_pdf", "has_reasoning")
+"""Abilities that a provider may not offer of a model that has them; files note them at deployments, too."""
 WINDOWS = ("context_tokens", "max_input_tokens", "max_output_tokens")
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from routing.book import Book, BookError, Entry, Raw, merged, price_fields, told
-from routing.catalog import Deployment, Model
+from routing.book import Book, BookError, Entry, Place, Raw, merged, price_fields, told
+from routing.catalog import OFFERED, Deployment, Model
 
 OWN_NAMES = ("id", "name", "match", "model", "provider", "source", "as_of", "evidence", "price", "earlier_prices")
 """Fields of an entry that are no facts of the model or deployment."""
@@ -96,23 +96,24 @@ class Shelf:
         fields.setdefault("context_tokens", fields.get("max_input_tokens"))
         model = _convert(fields | {"id": model_id}, Model, model_id)
         places = dict.fromkeys([*entry.places, *(name for layer in self._kept for name in self._in(layer, model_id))])
-        served = [self._deployment(model_id, provider, entry) for provider in places]
+        served = [self._deployment(model, provider, entry.places.get(provider)) for provider in places]
         return Opened(model, {each.id: each for each in served})
 
-    def _deployment(self, model_id: str, provider: str, entry: Entry) -> Deployment:
-        place = entry.places.get(provider)
+    def _deployment(self, model: Model, provider: str, place: Place | None) -> Deployment:
         fields = told(place.facts) if place is not None else {}
         prices = [price_fields(asked) for asked in place.prices] if place is not None else []
         for layer in self._kept:
             if place is not None:
                 fields = laid_over(fields, layer.providers.get(provider, {}), layer.name)
-            by_hand = self._in(layer, model_id).get(provider, {})
+            by_hand = self._in(layer, model.id).get(provider, {})
             fields = laid_over(fields, by_hand, layer.name)
             prices = _prices(by_hand, prices)
-        fields |= {"model": model_id, "provider": provider}
+        said = {name: fields.pop(name) for name in OFFERED if name in fields}
+        lacks = {name for name, has in said.items() if has is False and getattr(model, name) is not False}
+        fields |= {"model": model.id, "provider": provider, "lacks": sorted({*fields.get("lacks", ()), *lacks})}
         if prices:
             fields |= {"price": prices[0], "earlier_prices": prices[1:]}
-        served: Deployment = _convert(fields, Deployment, f"{model_id}@{provider}")
+        served: Deployment = _convert(fields, Deployment, f"{model.id}@{provider}")
         return served
 
     @staticmethod

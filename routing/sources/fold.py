@@ -1,6 +1,5 @@
 """Folds a list's sightings into catalogue entries: one for each set of weights, with a place for each provider."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,13 +7,13 @@ from typing import Any
 import msgspec
 
 from routing.book import Asked, Cell, Cells, Entry, Place, Said
+from routing.catalog import OFFERED, WINDOWS
 from routing.sources.makers import OWN_PROVIDERS
 from routing.sources.names import key_of
 from routing.sources.sighting import Reading, Sighting
 
-HERE_ONLY = ("context_tokens", "max_input_tokens", "max_output_tokens")
+HERE_TOO = (*WINDOWS, *OFFERED)
 """Facts that each provider decides for itself; the model has those of its maker, or of most."""
-LACKABLE = re.compile("has_(tools|json_schema|vision|audio|pdf|reasoning)$")
 
 
 def fold(reading: Reading, known_ids: Iterable[str]) -> dict[str, Entry]:
@@ -49,7 +48,7 @@ def _entry(group: Sequence[Sighting], reading: Reading) -> Entry:
     model = _model(ordered, reading)
     places: dict[str, Place] = {}
     for sighting in ordered:
-        places.setdefault(sighting.provider, _place(sighting, model, reading))
+        places.setdefault(sighting.provider, _place(sighting, reading))
     return Entry(model, dict(sorted(places.items())))
 
 
@@ -66,21 +65,14 @@ def _model(ordered: Sequence[Sighting], reading: Reading) -> Cells:
         values = Counter(_text(sighting.facts[name]) for sighting in saying)
         most = min(values, key=lambda text: (-values[text], text))
         first = next(sighting for sighting in saying if _text(sighting.facts[name]) == most)
-        cells[name] = Cell(_plain(first.facts[name]), Said(reading.as_of, first.source))
+        cells[name] = Cell(_plain(first.facts[name]), Said(reading.as_of, first.source, own=bool(own)))
     return cells
 
 
-def _place(sighting: Sighting, model: Cells, reading: Reading) -> Place:
+def _place(sighting: Sighting, reading: Reading) -> Place:
     said = Said(reading.as_of, sighting.source)
     facts: dict[str, Any] = {"upstream": sighting.upstream, **sighting.here}
-    facts |= {name: sighting.facts[name] for name in HERE_ONLY if name in sighting.facts}
-    lacks = sorted(
-        name
-        for name, value in sighting.facts.items()
-        if value is False and LACKABLE.match(name) and name in model and model[name].value is True
-    )
-    if lacks:
-        facts["lacks"] = lacks
+    facts |= {name: sighting.facts[name] for name in HERE_TOO if name in sighting.facts}
     cells = {name: Cell(_plain(value), said) for name, value in sorted(facts.items())}
     return Place(cells, (Asked(dict(sorted(sighting.price.items())), reading.as_of, said),))
 

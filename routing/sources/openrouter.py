@@ -67,12 +67,13 @@ def _said(model: Json) -> Said:
 def _facts(model: Json) -> Json:
     takes, top = _modalities(model, "input", []), table(model.get("top_provider"))
     parameters = strings(model.get("supported_parameters"))
+    window, most = count(model.get("context_length")), count(top.get("max_completion_tokens"))
     facts: Json = {name: word in takes if takes else None for name, word in INPUTS.items()}
     facts |= {name: word in parameters if parameters else None for name, word in PARAMETERS.items()}
     return facts | {
         "output_modalities": sorted(set(_modalities(model, "output", []))) or None,
-        "context_tokens": count(model.get("context_length")),
-        "max_output_tokens": count(top.get("max_completion_tokens")),
+        "context_tokens": window,
+        "max_output_tokens": None if most == window else most,  # the window stands where the limit is not known
     }
 
 

@@ -9,6 +9,9 @@ import pytest
 from jobs.configuration import load, load_catalog, shipped_book
 from routing.catalog import Catalog, Evidence, Model
 
+LOCAL = {"ollama", "vllm"}
+"""Serve what their owner puts on them: no price list has it."""
+
 
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
@@ -75,3 +78,11 @@ def test_a_model_is_opened_only_when_it_is_asked_for():
     began_s = time.process_time()
     len(load_catalog(load(environ={})).deployments)
     assert quick_s < (time.process_time() - began_s) / 3, "loading opens everything"
+
+
+def test_known_providers_are_called_as_in_the_settings(catalog: Catalog):
+    settings = load(environ={})
+    keyed = {name for name, provider in settings.providers.items() if any(key.env for key in provider.keys)}
+    assert len(keyed) >= 5
+    for name in keyed - LOCAL:
+        assert catalog.served.at([name]), name

@@ -123,3 +123,14 @@ def test_the_makers_own_word_goes_before_the_resellers(provider):
         raw = raw.replace(b'"litellm_provider": "openai"', b'"litellm_provider": "elsewhere"')
     model = catalog(opened(update("litellm", raw, NOVEMBER, (), EMPTY))).models["openai/gpt-x"]
     assert model.has_vision is (provider == "elsewhere")
+
+
+def test_a_reseller_overrides_no_makers_word_however_late_it_speaks():
+    before = opened(dev(AUGUST))
+    model = {"id": "openai/gpt-x", "supported_parameters": ["logprobs"], "context_length": 4_000}
+    made = update("openrouter", lists.openrouter(model), NOVEMBER, (), before)
+    known = catalog(opened(made))
+    at_openrouter = known.model_at(known.deployments["openai/gpt-x@openrouter"])
+    found = known.models["openai/gpt-x"]
+    assert (found.has_tools, found.context_tokens, found.has_logprobs) == (True, 8_000, True)
+    assert (at_openrouter.has_tools, at_openrouter.context_tokens) == (False, 4_000)
