@@ -17,6 +17,7 @@ from jobs.store.lifecycle import claim_polled, claim_rung
 from jobs.store.rows import Closing, Move
 from jobs.store.session import Connection, StoreUnavailable
 from routing.plan import UnknownName
+from workers.claims import Claims
 from workers.leases import Stop
 from workers.parts import Parts
 from workers.runner import Runner
@@ -44,6 +45,7 @@ class Intake:
         self._room = asyncio.Semaphore(self._worker.calls_in_flight)
         self._answering = 0
         self._drained_by_s: float | None = None
+        self._claims = Claims(self._rung)
         self._alone = asyncio.Lock() if Lane.QUARANTINE in self._lanes else None
 
     @property
@@ -59,14 +61,14 @@ class Intake:
         rung = job_ids[:1] if self._alone else job_ids
         self._answering += 1
         try:
-            return await self._work(functools.partial(self._rung, job_ids=rung))
+            return await self._work(functools.partial(self._claims.of, rung))
         finally:
             self._answering -= 1
 
-    async def _work(self, claim: Callable[[Connection], Awaitable[list[Job]]]) -> str:
+    async def _work(self, claim: Callable[[], Awaitable[list[Job]]]) -> str:
         """Claim, and carry until all rest."""
         async with self._alone or nullcontext():
-            return await self._carry(await self._claim(claim))
+            return await self._carry(await claim())
 
     async def poll(self) -> None:
         """Claim straight from Postgres when no bell came for `poll_s`: lost pops, an absent Redis cost seconds."""
@@ -88,7 +90,7 @@ class Intake:
             most = self._free()
             if most <= 0:
                 return True
-            jobs = await self._claim(functools.partial(self._polled, most=most))
+            jobs = await self._polled(most)
             if not jobs:
                 return False
             log.info("poll: claimed %d jobs whose bells did not come", len(jobs))
@@ -101,7 +103,7 @@ class Intake:
         """One job, if none is in hand; True when it found one, so that the next follows at once."""
         if not self._is_silent() or (self._alone and self._alone.locked()):
             return False
-        return await self._work(functools.partial(self._polled, most=1)) != NOTHING
+        return await self._work(functools.partial(self._polled, 1)) != NOTHING
 
     def _is_silent(self) -> bool:
         """No bell came for a while, or none can come: every slot is held by one, though there is room for more calls.
@@ -117,15 +119,17 @@ class Intake:
         capacity = min(self._worker.calls_in_flight, self._worker.slots * bell_size)
         return min(capacity - len(self._parts.leases), 4 * bell_size)
 
-    async def _rung(self, connection: Connection, *, job_ids: Sequence[uuid.UUID]) -> list[Job]:
-        jobs = await claim_rung(connection, job_ids, lease_s=self._worker.lease_s)
+    async def _rung(self, job_ids: Sequence[uuid.UUID]) -> list[Job]:
+        jobs = await self._claim(functools.partial(claim_rung, ids=job_ids, lease_s=self._worker.lease_s))
         BY_BELL.inc(len(jobs))
         return jobs
 
-    async def _polled(self, connection: Connection, *, most: int) -> list[Job]:
-        jobs = await claim_polled(
-            connection, self._lanes, most=most, silence_s=self._worker.poll_s, lease_s=self._worker.lease_s
+    async def _polled(self, most: int) -> list[Job]:
+        worker = self._worker
+        claim = functools.partial(
+            claim_polled, lanes=self._lanes, most=most, silence_s=worker.poll_s, lease_s=worker.lease_s
         )
+        jobs = await self._claim(claim)
         BY_POLL.inc(len(jobs))
         return jobs
 
