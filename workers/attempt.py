@@ -125,6 +125,7 @@ class Attempt:
         if isinstance(entry, Refusal):
             return entry
         result: Answer | Failure | None = None
+        mended: tuple[Adaptation, ...] = ()
         try:
             if refusal := await self._open():
                 return refusal
@@ -135,10 +136,14 @@ class Attempt:
                 called.ended(self._known, result)
         finally:
             if self._tokens is not None:
-                self._tokens.end(is_whole=isinstance(result, Answer) and not result.is_empty and self._flaw is None)
+                self._tokens.end(is_whole=self._may_stand(result) and not mended)
             await self._leave(entry, result)
         adaptations = () if isinstance(wire, Unsupported) else (*self._shown, *wire.adaptations, *mended)
         return Made(result=result, closing=self._known, step=self._step, adaptations=adaptations, flaw=self._flaw)
+
+    def _may_stand(self, result: Answer | Failure | None) -> bool:
+        """Whether an answer may be the job's: there is something in it, and nothing wrong with it."""
+        return isinstance(result, Answer) and not result.is_empty and self._flaw is None
 
     async def _checked(self, result: Answer | Failure) -> tuple[Answer | Failure, tuple[Adaptation, ...]]:
         """The answer, mended where that was needed and could be done, and what was mended."""

@@ -63,7 +63,9 @@ class Failed(msgspec.Struct, frozen=True):
 
 LATE = Failed(FailureKind.DEADLINE_PASSED, "the job did not end by its deadline", STATUSES[FailureKind.DEADLINE_PASSED])
 PURGED = Failed("job_purged", "the answer was erased; its costs stay in the ledger", 409)
-BROKEN = Failed("stream_broken", "the answer that was being shown broke off, and what was shown cannot be unsaid", 502)
+BROKEN = Failed(
+    "stream_broken", "the answer broke off, or was mended afterwards, and what was shown cannot be unsaid", 502
+)
 
 
 def failed(ending: Ending | None) -> Failed:

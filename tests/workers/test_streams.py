@@ -167,6 +167,29 @@ async def test_a_stream_lost_in_the_middle_is_written_again_whole(lab: Lab, stor
     assert await shown(store, job.id) == [("1.1", ROLE), ("1.2", YES), ("1.3", NO), ("1.4", STOP), ("1.5", None)]
 
 
+MENDED, FLAWED = b'{"a": 1,}', b'{"b": 1}'
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA}}
+
+
+@pytest.mark.parametrize(("said", "calls"), [(MENDED, 1), (FLAWED, 2)], ids=["mended", "flawed"])
+async def test_an_answer_that_is_not_the_jobs_as_it_was_shown_has_no_end(
+    lab: Lab, store: TokenStreams, said: bytes, calls: int
+):
+    """So its readers are told the stored one instead."""
+    under(lab, OPEN_HANDED)
+    again = [streaming(ROLE, chunk('{"a": 1}'), STOP)] if calls > 1 else []
+    lab.script(a=[streaming(ROLE, chunk(said.decode()), STOP), *again])
+    asking = msgspec.json.encode(msgspec.json.decode(ASKING) | {"response_format": FORMAT})
+    job = await lab.claimed(request_raw=asking)
+    assert await lab.carry(job) == "succeeded"
+    await written(store, job.id, Place(calls, 3))
+    await lab.parts.tokens.aclose()
+    told = await shown(store, job.id)
+    assert [place for place, piece in told if piece is None] == (["2.4"] if calls > 1 else [])
+    assert ("1.3", STOP) in told
+
+
 def tokens_of(sender: Sender, job_id: uuid.UUID, turn: int) -> Tokens:
     return Tokens(sender, job_id, turn, DEPLOYMENT)
 
