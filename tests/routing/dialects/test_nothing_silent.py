@@ -37,6 +37,7 @@ SAYS_NOTHING: list[tuple[str, tuple[Any, ...], str]] = [
     ("parameters.type", ("object",), "arguments are always an object"),
     ("parameters.properties", ({},), "an object without named properties"),
     ("stream_options.include_usage", (True,), "every stream is asked for its usage"),
+    ("include_obfuscation", (False,), "only OpenAI's own streams are padded"),
     ("stream", (False,), "a whole answer is what comes without it"),
     ("content", ("",), "no text"),
     ("text", ("",), "no text"),
@@ -130,11 +131,9 @@ def silent_places(voice: Dialect, body: dict[str, Any], model: Model) -> list[st
         if path == ("model",):
             continue  # the deployment's own name always takes its place
         told = is_told(wire, path)
-        if (
-            not told
-            and same_wire(wire, spoken(voice, without(body, path), model))
-            and not says_nothing(body, path, model)
-        ):
+        bare = spoken(voice, without(body, path), model)
+        is_seen = told or (isinstance(bare, WireRequest) and is_told(bare, path))  # its absence is told, too
+        if not is_seen and same_wire(wire, bare) and not says_nothing(body, path, model):
             silent.append(f"gone without a word: {shown(path)} = {at(body, path)!r}")
         for value in other_values(path, at(body, path)):
             changed = replaced(body, path, value)
