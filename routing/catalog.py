@@ -54,6 +54,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Takes temperature, top_p and the like; newer reasoning models refuse them."""
     has_prefill: bool | None = None
     """Continues a last message of the assistant."""
+    has_mid_system: bool | None = None
+    """Takes instructions in mid conversation, right behind a message of the user's."""
     has_logprobs: bool | None = None
     json_adherence: float | None = None
     """0..1, like the two below: a measured share or a published score, as its evidence says."""

@@ -12,7 +12,7 @@ from routing.dialects.anthropic_thinking import Setting, Thinking, fit_thinking
 from routing.dialects.anthropic_tools import Tooling, ToolWriter
 from routing.dialects.parts import Notes, Text, cannot, drop
 from routing.dialects.toolkit import FIELDS, Toolkit
-from routing.dialects.turns import ASSISTANT, USER, Conversation, Turn
+from routing.dialects.turns import ASSISTANT, SYSTEM, USER, Conversation, Turn
 
 HANDLED = FIELDS | {
     "messages",
@@ -45,7 +45,15 @@ PREFILLED = "the model can't think when its answer is begun for it"
 
 def build(request: ChatRequest, conversation: Conversation, toolkit: Toolkit, target: Target) -> "Built":
     """The body and what was changed for it. Raises CannotCarry for what this wire or model has no form for."""
-    return _Builder(request, target, conversation.folded()).build(toolkit)
+    return _Builder(request, target, _placed(conversation, target.model)).build(toolkit)
+
+
+def _placed(conversation: Conversation, model: Model) -> Conversation:
+    """Instructions in mid conversation stay where the model takes them: right behind the user, before the assistant."""
+    roles = [turn.role for turn in conversation.turns]
+    around = zip(["", *roles], roles, [*roles[1:], ASSISTANT], strict=False)
+    is_taken = all((before, after) == (USER, ASSISTANT) for before, role, after in around if role == SYSTEM)
+    return conversation if model.has_mid_system is True and is_taken else conversation.folded()
 
 
 class Built(msgspec.Struct, frozen=True):

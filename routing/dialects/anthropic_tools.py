@@ -136,6 +136,9 @@ class ToolWriter:
         except NotStrictError:
             return None
         self._notes.extend(notes)
+        if asked.strict is False:
+            reason = "a schema is kept by construction here, whether asked or not"
+            self._notes.append(Adaptation(f"{asked.field}.json_schema.strict", "changed", reason))
         return {"type": "json_schema", "schema": schema}
 
     def _answer_tool(self, asked: ResponseFormat, tools: list[Block], choice: Block | None) -> Tooling:

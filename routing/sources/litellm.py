@@ -52,6 +52,7 @@ FLAGS = {
     "has_reasoning": "supports_reasoning",
     "has_sampling": "supports_sampling_params",
     "has_prefill": "supports_assistant_prefill",
+    "has_mid_system": "supports_mid_conversation_system",
 }
 PLACES = {"eu", "us"}
 """Parts of the world whose prices are taken apart: `azure/eu/...` is served by `azure-eu`."""

@@ -63,6 +63,18 @@ def test_case_2_instructions_in_mid_conversation_are_folded_with_a_note():
     assert notes == [("messages[2].content", "changed")]
 
 
+def test_case_2_instructions_in_mid_conversation_stay_where_the_model_takes_them():
+    able = msgspec.structs.replace(PLAIN, has_mid_system=True)
+    late = {"role": "system", "content": "c"}
+    body, notes = sent(able, messages=[user("a"), late, assistant("b"), user("d"), late])
+    assert [message["role"] for message in body["messages"]] == ["user", "system", "assistant", "user", "system"]
+    assert body["messages"][1]["content"] == [text("c")]
+    assert notes == []
+    body, notes = sent(able, messages=[user("a"), assistant("b"), late, user("d")])
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]
+    assert notes == [("messages[2].content", "changed")]
+
+
 def test_instructions_alone_become_the_user_s_message():
     body, notes = sent(messages=[{"role": "system", "content": "Write a poem."}])
     assert body["messages"] == [{"role": "user", "content": [text("Write a poem.")]}]
