@@ -51,6 +51,7 @@ class Shelf:
         self._books = books
         self._kept = kept
         self._opened: dict[str, Opened] = {}
+        self._at: dict[frozenset[str], list[str]] = {}
         named = [*(book.raw for book in books), *(layer.models for layer in kept)]
         self.ids: dict[str, None] = dict.fromkeys(model_id for names in named for model_id in names)
 
@@ -64,7 +65,17 @@ class Shelf:
         return found
 
     def at(self, providers: Collection[str]) -> list[str]:
-        """Ids of the models that any of these providers serves; only entries that name one are opened."""
+        """Ids of the models that any of these providers serves; only entries that name one are opened.
+
+        Found once for the same providers: they are those of the settings, so the questions are few.
+        """
+        asked = frozenset(providers)
+        found = self._at.get(asked)
+        if found is None:
+            found = self._at[asked] = self._find(asked)
+        return found
+
+    def _find(self, providers: frozenset[str]) -> list[str]:
         marks = [msgspec.json.encode(name) for name in providers]
         named = {
             model_id
