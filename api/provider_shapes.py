@@ -100,6 +100,7 @@ class ProviderShape(msgspec.Struct, frozen=True):
     sandbox: bool
     breaker: BreakerShape
     deployments: list[DeploymentShape]
+    """Those that a policy or the settings name, and those called lately; the catalogue knows more."""
     keys: list[KeyShape]
     recent: RecentShape
 

@@ -54,9 +54,9 @@ async def list_providers(request: Request, key: Reader) -> Response:
 
 def _provider(name: str, provider: Provider, front: Front, health: Health, recent: RecentShape) -> ProviderShape:
     views = {(view.kind, view.name): view for view in health.breakers}
-    served = {deployment.id for deployment in front.yard.catalog.at((name,))}
+    served = _named(front, name)
     lately = {view.name for view in health.breakers if view.kind == "deployment"}
-    served |= {found for found in lately if found.endswith(f"@{name}")}  # a catalogue of another day served it
+    served |= {found for found in lately if found.endswith(f"@{name}")}  # called lately, whoever named it
     keys = [view for view in health.keys if view.provider == name]
     return ProviderShape(
         id=name,
@@ -74,6 +74,14 @@ def _provider(name: str, provider: Provider, front: Front, health: Health, recen
         keys=[_key(key, view) for key, view in zip(provider.keys, keys, strict=True)],
         recent=recent,
     )
+
+
+def _named(front: Front, provider: str) -> set[str]:
+    """A provider's deployments that a policy or the settings name: the catalogue knows hundreds more."""
+    options = (option for policy in front.policies.values() for option in front.yard.lineup(policy).options)
+    by_policy = {option.id for option in options if option.deployment.provider == provider}
+    by_hand = (f"{each['model']}@{provider}" for each in front.settings.deployments if each["provider"] == provider)
+    return by_policy.union(by_hand)
 
 
 def _breaker(view: BreakerView | None, *, is_known: bool) -> BreakerShape:
