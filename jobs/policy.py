@@ -26,6 +26,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What an answer without log-probabilities counts as, when min_confidence is set."""
     unproven_tools: Literal["refuse", "allow"] = "refuse"
     """Whether nested tool schemas and parallel calls may go to models not marked `has_reliable_tools`."""
+    on_overflow: tuple[Literal["history", "system"], ...] = ()
+    """What may be cut, in this order, of a prompt too long for a candidate's window; empty: pass the candidate over."""
     escalate_on: frozenset[Literal["length", "content_filter"]] = frozenset()
     """Finish reasons that count as not good enough."""
     on_exhausted: Literal["best_effort", "fail"] = "best_effort"

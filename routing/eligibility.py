@@ -11,6 +11,7 @@ from jobs.chat import ChatRequest, Usage
 from jobs.policy import Intent, Policy
 from routing.abilities import Asked, asked_of
 from routing.catalog import Catalog, Deployment, Model
+from routing.fit import Room, system_tokens
 from routing.prices import Price
 from routing.tokens import InputEstimate, estimate
 
@@ -38,6 +39,8 @@ class Reason(StrEnum):
     """The policy judges by confidence, and this model is known to give none: its answer would be thrown away."""
     CONTEXT_WINDOW = "context_window"
     """Prompt and asked-for output do not fit the model's window."""
+    SYSTEM_LIMIT = "system_limit"
+    """The system prompt is longer than the model takes."""
     OUTPUT_LIMIT = "output_limit"
     """More output is asked for than the model gives."""
     ACCURACY_UNKNOWN = "accuracy_unknown"
@@ -150,6 +153,7 @@ class Needs(msgspec.Struct, frozen=True):
     """What a job asks of whoever carries it; worked out once, checked against every option."""
 
     input: InputEstimate
+    system_tokens: int
     max_output_tokens: int | None
     """The caller's cap for one answer."""
     choices: int
@@ -179,6 +183,8 @@ class Step(msgspec.Struct, frozen=True):
     """Estimate, see `routing.tokens`."""
     output_tokens_bound: int
     """Most output tokens of all choices together."""
+    room: Room | None = None
+    """The prompt is too long for this model and is cut to this, see `routing.fit`."""
 
     @property
     def id(self) -> str:
@@ -194,6 +200,7 @@ def needs_of(request: ChatRequest, intent: Intent, policy: Policy | None = None)
     has_cache_marks, has_sound = dear_parts(request.raw)
     return Needs(
         input=estimate(request),
+        system_tokens=system_tokens(request),
         max_output_tokens=request.max_output_tokens,
         choices=request.choices,
         asked=asked_of(request),
@@ -216,9 +223,21 @@ def dear_parts(raw: bytes) -> tuple[bool, bool]:
 
 def _is_too_long(option: Option, needs: Needs) -> bool:
     window, most = option.model.context_tokens, option.model.max_input_tokens
-    if most is not None and needs.input.tokens > most:
+    if most is not None and needs.input.high_tokens > most:
         return True
-    return window is not None and needs.input.tokens + (needs.max_output_tokens or 1) > window
+    return window is not None and needs.input.high_tokens + (needs.max_output_tokens or 1) > window
+
+
+def room_of(option: Option, needs: Needs) -> Room:
+    """What the model takes of the prompt beside the answer that is asked for."""
+    window, most = option.model.context_tokens, option.model.max_input_tokens
+    limits = [limit for limit in (window and window - (needs.max_output_tokens or 1), most) if limit is not None]
+    return Room(max(0, min(limits)) if limits else None, option.model.max_system_tokens)
+
+
+def _has_long_system(option: Option, needs: Needs) -> bool:
+    most = option.model.max_system_tokens
+    return most is not None and needs.system_tokens > most
 
 
 def _wants_more_output(option: Option, needs: Needs) -> bool:
@@ -261,6 +280,7 @@ CHECKS: tuple[tuple[Reason, Callable[[Option, Needs], bool]], ...] = (
     # No scores yet in this release: an unknown accuracy does not count as met.
     (Reason.ACCURACY_UNKNOWN, lambda _, needs: needs.intent.min_accuracy is not None),
     (Reason.OUTPUT_LIMIT, _wants_more_output),
+    (Reason.SYSTEM_LIMIT, _has_long_system),
     (Reason.CONTEXT_WINDOW, _is_too_long),
     (
         Reason.UNKNOWN_PRICE,

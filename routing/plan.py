@@ -31,12 +31,16 @@ from routing.eligibility import (
     fault_of,
     lineup,
     needs_of,
+    room_of,
     step_of,
 )
+from routing.fit import fit
+from routing.tokens import high_tokens
 from routing.waybill import Ruled, complaint, receipt
 
 __all__ = ["Plan", "Step", "UnknownName", "Yard", "feasible", "plan", "policy_for", "rendezvous"]
 
+TOO_LONG = frozenset({Reason.CONTEXT_WINDOW, Reason.SYSTEM_LIMIT})
 LONGEST_DETAIL, MOST_CHANGES = 300, 3
 """Of what stands in a candidate's way, in characters and in changes: a receipt holds ten of them."""
 LONGEST_NAME = 100
@@ -130,7 +134,8 @@ def plan(
     """
     line = yard.lineup(policy)
     needs = needs_of(request, intent, policy)
-    able, ruled_out = _judge_options(line.options, policy, needs)
+    squeeze = policy.on_overflow if not strict else ()
+    able, ruled_out = _judge_options(line.options, policy, needs, request if squeeze else None)
     if strict or needs.asked is not PLAIN:
         asking = Asking(needs_logprobs=policy.min_confidence is not None)
         able, refused = _by_wire(able, request, asking, yard.providers, strict=strict)
@@ -163,16 +168,21 @@ class _Able(NamedTuple):
     step: Step
 
 
-def _judge_options(options: Iterable[Option], policy: Policy, needs: Needs) -> tuple[list[_Able], list[Ruled]]:
+def _judge_options(
+    options: Iterable[Option], policy: Policy, needs: Needs, too_long: ChatRequest | None
+) -> tuple[list[_Able], list[Ruled]]:
+    """Who can carry the job, and who cannot. `too_long` is the request where it may be cut to a window."""
     able: list[_Able] = []
     ruled_out: list[Ruled] = []
     budget_usd = needs.intent.max_cost_usd
     for option in options:
-        reason = fault_of(option, needs)
-        if reason is not None:
+        reason, step = fault_of(option, needs), None
+        if reason in TOO_LONG and too_long is not None:
+            step = _squeezed(option, needs, too_long, policy)
+        if reason is not None and step is None:
             ruled_out.append(Ruled(option.id, reason, distance(reason, option)))
             continue
-        step = step_of(option, needs)
+        step = step or step_of(option, needs)
         if budget_usd is not None and step.bound_usd is not None and step.bound_usd > budget_usd:
             over = distance(Reason.OVER_BUDGET, option, step.bound_usd)
             ruled_out.append(Ruled(option.id, Reason.OVER_BUDGET, over))
@@ -181,6 +191,16 @@ def _judge_options(options: Iterable[Option], policy: Policy, needs: Needs) -> t
     if policy.min_confidence is None or policy.on_unknown_confidence == "accept":
         return able, ruled_out
     return _with_confidence(able, policy, ruled_out)
+
+
+def _squeezed(option: Option, needs: Needs, request: ChatRequest, policy: Policy) -> Step | None:
+    """The step for a prompt cut to this model's room; None where that is not enough, or not all that is in the way."""
+    room = room_of(option, needs)
+    cut = fit(request, room, policy.on_overflow, high_tokens)
+    if cut is None:
+        return None
+    shorter = needs_of(cut.request, needs.intent, policy)
+    return replace(step_of(option, shorter), room=room) if fault_of(option, shorter) is None else None
 
 
 def _by_wire(

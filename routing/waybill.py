@@ -21,7 +21,9 @@ MEANING: dict[Reason, str] = {
     Reason.UNKNOWN_PRICE: "its price is unknown, so max_cost_usd cannot be kept; add a price to the catalogue",
     Reason.NO_LOGPROBS: "it gives no log-probabilities and the policy needs min_confidence; "
     'set on_unknown_confidence = "accept"',
-    Reason.CONTEXT_WINDOW: "prompt and output do not fit its window; shorten the prompt or lower max_tokens",
+    Reason.CONTEXT_WINDOW: "prompt and output do not fit its window; shorten the prompt, lower max_tokens, "
+    "or let on_overflow cut it",
+    Reason.SYSTEM_LIMIT: "the system prompt is longer than it takes; shorten it, or let on_overflow cut it",
     Reason.OUTPUT_LIMIT: "it gives less output than asked for; lower max_tokens",
     Reason.ACCURACY_UNKNOWN: "its accuracy on the task was never measured; leave min_accuracy out",
     Reason.STRICT: "the job is strict and it would change the request; leave `strict` out, or the part",

@@ -22,9 +22,11 @@ from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReques
 from routing.dialects.fences import UnfencedStream, unfenced
 from routing.dialects.registry import accent_of, dialect_of
 from routing.eligibility import Step
+from routing.fit import fitted
 from routing.limits import Refusal
 from routing.plan import Plan
 from routing.timeouts import clocks
+from routing.tokens import high_tokens
 from workers import transport
 from workers.gate import Entry
 from workers.parts import Parts
@@ -106,8 +108,7 @@ class Attempt:
         self._first_token_s: float | None = None
         self._is_open = False
         self._known: Closing | None = None
-        self._request = job.request
-        self._shown: tuple[Adaptation, ...] = ()
+        self._request, self._shown = fitted(job.request, step.room, plan.policy.on_overflow, high_tokens)
         self._flaw: Flaw | None = None
 
     def correct(self, correction: Correction) -> None:
