@@ -69,6 +69,7 @@ class OpenAIDialect:
             headers=STREAM_HEADERS if request.wants_stream else HEADERS,
             body=msgspec.json.encode(draft.body),
             is_stream=request.wants_stream,
+            is_json_told=draft.is_json_told,
             adaptations=tuple(draft.adaptations),
         )
 

@@ -28,6 +28,8 @@ class Draft(msgspec.Struct):
     accent: Accent
     model: Model
     adaptations: list[Adaptation] = msgspec.field(default_factory=list)
+    is_json_told: bool = False
+    """The model is asked for JSON in words and by nothing else."""
 
     def told(self, field: str, action: str, reason: str) -> None:
         """Put it on the list that the caller gets to see."""

@@ -144,12 +144,14 @@ def fit_format(draft: Draft) -> None:
     if kind == "json_object":
         if lacks_json:
             draft.body.pop("response_format")
+            draft.is_json_told = True
             draft.told("response_format", "changed", JSON_ASKED.format(lacks=lacks_json))
             _instruct(draft, JSON_INSTRUCTION)
     elif lacks_schema:
         draft.body["response_format"] = {"type": "json_object"}
         if lacks_json:
             del draft.body["response_format"]
+            draft.is_json_told = True
         draft.told("response_format", "changed", SCHEMA_ASKED.format(lacks=lacks_schema))
         wanted = form.get("json_schema") if isinstance(form, Mapping) else None
         schema = wanted.get("schema", {}) if isinstance(wanted, Mapping) else {}

@@ -267,6 +267,8 @@ def test_a_schema_that_can_not_be_promised_is_asked_for_in_words():
     bare = sent("anthropic", messages=[HI], response_format=SCHEMA)
     assert "response_format" not in bare
     assert [message["role"] for message in bare["messages"]] == ["system", "user"]
+    assert spoken("anthropic", response_format=SCHEMA).is_json_told  # type: ignore[union-attr]
+    assert not spoken("deepseek", response_format=SCHEMA).is_json_told  # type: ignore[union-attr]
     poor = Model("m", has_json_mode=False)
     assert "response_format" not in sent("openai", poor, messages=[HI], response_format={"type": "json_object"})
     assert sent("openai", response_format=SCHEMA) == {"response_format": SCHEMA}

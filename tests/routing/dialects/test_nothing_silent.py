@@ -54,41 +54,24 @@ WORDS = {"role", "type", "model", "arguments", "tool_call_id", "id", "format", "
 def says_nothing(body: dict[str, Any], path: tuple[Any, ...], model: Model) -> bool:
     """Whether the place holds what the tables give as the same as nothing."""
     value = at(body, path)
-    if path == ("reasoning_effort",) and value == "none" and model.has_reasoning is False:
-        return True  # a model that does not reason makes no effort
-    if path in CAPS and (len({body.get(cap) for (cap,) in CAPS}) == 1):
-        return True
     if len(path) == 1 and value in DEFAULTS.get(path[0], ()):
         return True
-    if path[0] in UNHEARD_WITHOUT_TOOLS and not body.get("tools"):
-        return True
     names = ".".join(step for step in path if isinstance(step, str))
-    if _is_said_elsewhere(body, path, names):
-        return True
-    return any(
+    return says_it_again(body, path, model) or any(
         (names == ending or names.endswith("." + ending) or not ending) and value in values
         for ending, values, _ in SAYS_NOTHING
     )
 
 
-def _is_said_elsewhere(body: dict[str, Any], path: tuple[Any, ...], names: str) -> bool:
-    """Whether another place of the body says the same, or takes the sense from it."""
-    if names == "parallel_tool_calls":  # of no calls, how many at once
-        return "none" in (body.get("tool_choice"), body.get("function_call"))
-    if names == "reasoning_effort":  # a vendor's own field may say the same; one of the two is told then
-        return body.get("thinking") is not None
-    if names == "tool_choice":
-        return _allows_all(body["tool_choice"], body)
-    if names.endswith("reasoning_content"):  # a copy of what the details hold
-        details = at(body, path[:-1]).get("reasoning_details") or []
-        return bool(at(body, path) == "".join(detail.get("text", "") for detail in details))
-    return names.endswith("reasoning_details.index")  # the order of the list says it
-
-
-def _allows_all(choice: Any, body: dict[str, Any]) -> bool:
-    """The model may call any tool, or none, which is what holds without a choice."""
-    allowed = choice.get("allowed_tools", {}) if isinstance(choice, dict) else {}
-    return bool(allowed) and allowed["mode"] == "auto" and len(allowed["tools"]) == len(body.get("tools") or ())
+def says_it_again(body: dict[str, Any], path: tuple[Any, ...], model: Model) -> bool:
+    """Whether the rest of the request, or the model, says the same already."""
+    no_effort = body.get("reasoning_effort") == "none"
+    return (
+        (path == ("reasoning_effort",) and no_effort and model.has_reasoning is False)
+        or (path[0] == "thinking" and no_effort and body["thinking"] == {"type": "disabled"})
+        or (path in CAPS and len({body.get(cap) for (cap,) in CAPS}) == 1)
+        or (path[0] in UNHEARD_WITHOUT_TOOLS and not body.get("tools"))
+    )
 
 
 def is_told(wire: WireRequest, path: tuple[Any, ...]) -> bool:
