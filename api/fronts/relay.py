@@ -62,7 +62,8 @@ class Relay:
         found = await self._vigil.look()
         if found is not None and found.state.is_terminal:
             self._ending, self._ended_at_s = found, time.monotonic() - found.ended_for_s
-            self._follower.look_again()
+            if self._shown is None or not self._shown.is_end:
+                self._follower.look_again()
 
     async def _wait(self) -> None:
         """Until something happens; a client that hears nothing for long gets a sign of life."""
