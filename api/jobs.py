@@ -138,6 +138,7 @@ async def delete(request: Request, key: Submitter, job_id: str) -> Response:
     await _check_ended(front, key.tenant_id, job_id, wanted, must_have_request=False)
     async with front.database.statement() as connection:
         await owner.erase(connection, key.tenant_id, wanted)
+    await front.tokens.erase(wanted)
     return show.answer({"id": job_id, "object": "job", "deleted": True})
 
 

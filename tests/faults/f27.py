@@ -18,6 +18,7 @@ from cli import processes
 from cli.processes import SMALL
 from cli.yard import next_free_port
 from jobs import ids
+from jobs.streams import BASE, KEEP_S
 from tests.collector import collector
 from tests.faults.canaries import Flock, canary
 from tests.faults.echo import DEEDS, POISON, upstream
@@ -39,6 +40,7 @@ tiers = [["{model}"]]
 attempts_per_deployment = 2
 timeout_s = 10
 """
+STREAMS = BASE.encode()
 ALLOWED = {
     "payloads": {"prompt", "system", "tool", "answer"},
     "jobs": {"metadata"},
@@ -69,16 +71,28 @@ async def listening(redis_url: str) -> AsyncIterator[bytearray]:
         writer.close()
 
 
-async def dump_of(redis_url: str) -> bytes:
-    """Every key of Redis with its value, as Redis would save it."""
+def apart(told: bytes) -> tuple[bytes, bytes]:
+    """What Redis was told, without and only of the token streams: those hold answers, of jobs that asked for it."""
+    lines = told.split(b"\r\n")
+    streams = [line for line in lines if STREAMS in line]
+    return b"\r\n".join(line for line in lines if STREAMS not in line), b"\r\n".join(streams)
+
+
+async def dump_of(redis_url: str) -> tuple[bytes, bytes]:
+    """Every key of Redis with its value, as Redis would save it; the token streams apart, which must not stay."""
     client: Any = redis.Redis.from_url(redis_url)
     try:
-        found = []
+        found: list[bytes] = []
+        streams: list[bytes] = []
         async for key in client.scan_iter():
-            found += [key, await client.dump(key) or b""]
+            shelf = streams if key.startswith(STREAMS) else found
+            shelf += [key, await client.dump(key) or b""]
             if await client.type(key) == b"list":  # a dumped list is packed
-                found += await client.lrange(key, 0, -1)
-        return b"\n".join(found)
+                shelf += await client.lrange(key, 0, -1)
+            if shelf is streams:
+                shelf += [repr(await client.xrange(key)).encode()]
+                assert 0 < await client.ttl(key) <= KEEP_S
+        return b"\n".join(found), b"\n".join(streams)
     finally:
         await client.aclose()
 
@@ -170,10 +184,13 @@ async def run(ground: Ground, report: Report, *, limit_s: float) -> Case:
                 await until(
                     lambda: bool(_whole_ways(spans)), "a trace leads from a submit over its job to a call", limit_s
                 )
+                traffic, streamed = apart(bytes(told))
+                dump, kept = await dump_of(yard.redis_url)
                 places = {
                     "logs": yard.logs(),
-                    "redis_traffic": bytes(told),
-                    "redis_dump": await dump_of(yard.redis_url),
+                    "redis_traffic": traffic,
+                    "redis_dump": dump,
+                    "token_streams": streamed + kept,
                     "pages": pages,
                     "spans": b"".join(span.SerializeToString() for span in spans),
                     "command_lines": yard.command_lines(),
@@ -292,7 +309,11 @@ async def _pages(yard: Yard, flower: str, singers: Singers, metrics_port: int) -
 
 
 async def _case(yard: Yard, flock: Flock, places: dict[str, bytes], states: dict[str, set[str]]) -> Case:
-    heard = [sentence for place, haystack in places.items() for sentence in flock.heard(place, haystack)]
+    heard = [
+        sentence
+        for place, haystack in places.items()
+        for sentence in flock.heard(place, haystack, {"answer"} if place == "token_streams" else ())
+    ]
     tables = await yard.rows("select tablename from pg_tables where schemaname = 'public'")
     sizes = {place: len(haystack) for place, haystack in places.items()}
     payloads = b""
@@ -305,6 +326,7 @@ async def _case(yard: Yard, flock: Flock, places: dict[str, bytes], states: dict
         heard += flock.heard(f"table {table}", text, ALLOWED.get(kind, ()))
         sizes["tables"] = sizes.get("tables", 0) + len(text)
     vain = [f"{deed} ended as {states[deed]}" for deed, state in DEEDS.items() if states[deed] != {state}]
+    vain += [] if flock.stands_in("answer", places["token_streams"]) else ["no token stream holds an answer"]
     vain += [f"payloads do not hold {name}" for name in ALLOWED["payloads"] if not flock.stands_in(name, payloads)]
     for sign in (b'"level":"debug"', b'"job_id":"job_', b'"attempt_id":"att_', b"CheckViolation", b"a defect of ours"):
         vain += [] if sign in places["logs"] else [f"the logs do not say {sign.decode()}"]

@@ -231,6 +231,15 @@ def test_a_chat_stream_that_was_dropped_goes_on_as_events(yard: Yard):
     assert whole(yard, name, 0).text == TEXT
 
 
+def test_an_erased_job_leaves_nothing_in_redis_either(yard: Yard):
+    name = finished(yard, "hello")
+    with http(yard) as plain, redis.Redis.from_url(yard.redis_url) as server:
+        assert server.exists(name_of(read("job", name)))
+        assert plain.delete(f"/v1/jobs/{name}").status_code == 200
+        assert not server.exists(name_of(read("job", name)))
+    assert [event.name for event in all_of(yard, name)] == ["state"]
+
+
 def test_a_job_of_nobody_is_not_found(yard: Yard):
     with http(yard) as plain, pytest.raises(httpx2.HTTPStatusError):
         plain.get(f"/v1/jobs/job_{'0' * 26}/events").raise_for_status()
