@@ -1,4 +1,4 @@
-"""`tokenyard demo`: 10,003 real questions through two tiers, with a provider and a worker killed on the way."""
+"""`tokenyard demo`: 10,003 real questions through two tiers, with two providers and a worker killed on the way."""
 
 import csv
 import json
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from cli.client import Client
@@ -21,16 +22,38 @@ from jobs.configuration import load
 
 POLICY = "support"
 TASK = "support-intent"
-KILL_PROVIDER_AT = 0.25
-KILL_WORKER_AT = 0.5
 FOLDER = Path("var/demo")
 """A yard of its own: the demo begins with an empty record, and must not empty another."""
-PROVIDER, WORKER = "sandbox-east", "worker-bulk"
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """A process to kill when so much of the batch is done."""
+
+    name: str
+    at: float
+    """Share of the jobs."""
+    meaning: str
+    is_held: bool = False
+    """It stays dead: the supervisor starts no other."""
+
+
+KILLS = (
+    Kill(
+        "sandbox-east", 0.25, "its calls fail over to the other provider of the same model; it stays dead", is_held=True
+    ),
+    Kill("worker-bulk", 0.5, "a new one is started; the jobs it held are rescued when their leases run out"),
+    Kill(
+        "sandbox-north",
+        0.75,
+        "the dear calls fail over to another maker's model, from OpenAI's wire to Anthropic's; it stays dead",
+        is_held=True,
+    ),
+)
 Jobs = Annotated[int | None, typer.Option("--jobs", min=10, help="Only the first N questions (default: all 10,003).")]
 
 
 class Saboteur:
-    """Kills one cheap provider, and later a worker, when the batch has come so far; says so."""
+    """Kills a cheap provider, a worker and a dear provider when the batch has come so far; says so."""
 
     def __init__(self, yard: Yard) -> None:
         self._yard = yard
@@ -38,22 +61,21 @@ class Saboteur:
 
     def look(self, done: int, total: int) -> None:
         """Called by the watch at every look."""
-        share = done / total
-        if share >= KILL_PROVIDER_AT and PROVIDER not in self.killed:
-            self._yard.hold(PROVIDER)
-            self._kill(PROVIDER, "its calls fail over to the other provider of the same model; it stays dead")
-        if share >= KILL_WORKER_AT and WORKER not in self.killed:
-            self._kill(WORKER, "a new one is started; the jobs it held are rescued when their leases run out")
+        for kill in KILLS:
+            if done / total >= kill.at and kill.name not in self.killed:
+                if kill.is_held:
+                    self._yard.hold(kill.name)
+                self._kill(kill)
 
-    def _kill(self, name: str, meaning: str) -> None:
-        self.killed.append(name)
+    def _kill(self, kill: Kill) -> None:
+        self.killed.append(kill.name)
         state = self._yard.running()
-        running = state.processes.get(name) if state is not None else None
+        running = state.processes.get(kill.name) if state is not None else None
         process = running.process() if running is not None else None
         if process is None:
-            raise YardError(f"{name} does not run; see {self._yard.log}")
+            raise YardError(f"{kill.name} does not run; see {self._yard.log}")
         process.send_signal(signal.SIGKILL)
-        console.print(f"[bold red]kill -9 {name}[/bold red] (pid {process.pid}): {meaning}")
+        console.print(f"[bold red]kill -9 {kill.name}[/bold red] (pid {process.pid}): {kill.meaning}")
 
 
 def demo(var: Var = None, jobs: Jobs = None) -> None:
@@ -64,7 +86,7 @@ def demo(var: Var = None, jobs: Jobs = None) -> None:
         if yard.running() is not None:
             raise YardError(f"a yard runs in {yard.var}; stop it with `tokenyard down --var {yard.var}`")
         console.print(
-            "[bold]Tokenyard demo[/bold]: Postgres, Redis, the API, two workers, a dispatcher and three offline "
+            "[bold]Tokenyard demo[/bold]: Postgres, Redis, the API, two workers, a dispatcher and four offline "
             "providers over small real models start on this machine. Nothing leaves it; all of it stops at the end.\n"
         )
         _forget_the_last(yard)
@@ -98,7 +120,8 @@ def _run(yard: Yard, most: int | None) -> Report:
     batch = client.post("/v1/jobs/bulk", content=lines(questions), policy=POLICY, task=TASK)
     console.print(
         f"{batch['total']:,} real bank customers' questions submitted in {time.monotonic() - began_s:.1f} s "
-        f"as [bold]{batch['id']}[/bold]: a cheap model at two providers, then a dear one below 0.7 confidence."
+        f"as [bold]{batch['id']}[/bold]: a cheap model at two providers, below 0.7 confidence "
+        "one of two makers' dear ones."
     )
     saboteur = Saboteur(yard)
     watch(client, batch["id"], console, saboteur.look)

@@ -33,6 +33,9 @@ class Report(msgspec.Struct, kw_only=True):
     attempts: int
     escalated: int
     failed_over: int
+    """Jobs whose call failed at one provider of the cheap model and went to the other."""
+    changed_maker: int
+    """Jobs whose dear call failed at one maker's and was answered by the other's, over another wire."""
     accuracy: float
     cost_usd: Decimal
     cost_all_dear_usd: Decimal
@@ -76,6 +79,7 @@ class Report(msgspec.Struct, kw_only=True):
             yield "  answered by", f"{count:>6,}  {deployment}"
         yield "escalated, confidence below 0.7", f"{self.escalated:,} ({self.escalated / self.jobs:.1%})"
         yield "failed over in the cheap tier", f"{self.failed_over:,}"
+        yield "failed over in the dear tier", f"{self.changed_maker:,}, from one maker to the other"
         yield "attempts", f"{self.attempts:,}"
         for word, count in self.outcomes.items():
             yield "", f"{count:>6,}  {word}"
@@ -86,7 +90,7 @@ class Report(msgspec.Struct, kw_only=True):
         yield "cost if all had stayed cheap", f"${self.cost_all_cheap_usd:.4f}"
         yield "latency of calls", f"p50 {self.call_p50_ms} ms, p95 {self.call_p95_ms} ms"
         yield "latency of jobs, with waiting", f"p50 {self.job_p50_ms:,} ms, p95 {self.job_p95_ms:,} ms"
-        yield "throughput", f"{self.jobs / self.took_s:.0f} jobs/s, {self.took_s:.1f} s with both kills"
+        yield "throughput", f"{self.jobs / self.took_s:.0f} jobs/s, {self.took_s:.1f} s with three kills"
         yield "calls in the providers' logs", f"{self.calls_logged:,}, without a ledger row: {self.calls_without_row}"
         yield "the providers' logs come to", f"${self.logged_cost_usd:.12f}"
         yield "the ledger comes to", f"${self.cost_usd:.12f}"
@@ -114,7 +118,8 @@ def collect(client: Client, yard: Yard, batch_id: str, truth: list[str], took_s:
         lost=len(truth) - sum(line["finished_at"] is not None for line in results),
         attempts=len(attempts),
         escalated=sum(any(attempt["tier"] > 0 for attempt in tried) for tried in by_job.values()),
-        failed_over=sum(failed_over(tried) for tried in by_job.values()),
+        failed_over=sum(failed_over(tried, 0) for tried in by_job.values()),
+        changed_maker=sum(failed_over(tried, 1) for tried in by_job.values()),
         accuracy=right / len(truth),
         cost_usd=sum((Decimal(a["cost_usd"]) for a in attempts if a["cost_usd"] is not None), Decimal(0)),
         cost_all_dear_usd=sum((once_at(prices[LARGE], tried) for tried in by_job.values()), Decimal(0)),
@@ -169,11 +174,11 @@ def answer_of(line: Mapping[str, Any]) -> str | None:
     return text
 
 
-def failed_over(tried: Iterable[Attempt]) -> bool:
-    """Whether a call of the cheap tier failed and another provider of the tier was asked."""
-    cheap = [attempt for attempt in tried if attempt["tier"] == 0]
-    failed = {attempt["deployment"] for attempt in cheap if attempt["failure"] is not None}
-    return bool(failed) and any(attempt["deployment"] not in failed for attempt in cheap)
+def failed_over(tried: Iterable[Attempt], tier: int) -> bool:
+    """Whether a call of the tier failed and another deployment of the tier was asked."""
+    inside = [attempt for attempt in tried if attempt["tier"] == tier]
+    failed = {attempt["deployment"] for attempt in inside if attempt["failure"] is not None}
+    return bool(failed) and any(attempt["deployment"] not in failed for attempt in inside)
 
 
 def once_at(price: Price, tried: Iterable[Attempt]) -> Decimal:

@@ -20,6 +20,8 @@ WEBHOOKS_LIMIT_S = 20.0
 SANDBOX_DATA = CHECKOUT / "examples" / "banking77"
 FLOWER_PASSWORD_VARIABLE = "TOKENYARD_FLOWER_PASSWORD"  # noqa: S105 - its name
 SMALL, LARGE = "sandbox/intent-small", "sandbox/intent-large"
+OTHER = "depot/intent-large"
+"""Of a second maker."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,16 @@ class Process:
 
 @dataclass(frozen=True)
 class SandboxProvider:
-    """An offline provider: a name, one model, an address, and how slow it pretends to be."""
+    """An offline provider: a name, one model, an address, how slow it pretends to be, and the wire it is spoken to on.
+
+    The process behind it answers on every wire; `dialect` is what the yard is told.
+    """
 
     name: str
     model: str
     port: int
     latency_ms: int
+    dialect: str = "openai"
 
 
 def api(host: str, port: int) -> Process:

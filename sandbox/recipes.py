@@ -45,6 +45,12 @@ RECIPES: dict[str, Recipe] = {
         strengths=(40.0, 80.0, 160.0),
         splits=1,
     ),
+    # Another maker's: it sees letters only. Its strength is fixed, since a search would cost each fresh yard seconds.
+    "depot/intent-large": Recipe(
+        feature_sets=((BlockPlan(Terms("letters", 2, 4), min_documents=2),),),
+        strengths=(80.0,),
+        splits=1,
+    ),
 }
 
 

@@ -36,7 +36,7 @@ def test_without_a_key_the_sandbox_starts_after_the_users_settings(tmp_path, con
     yard = Yard(tmp_path / "var")
     plan = compose(yard, {"TOKENYARD_CONFIG": config})
     assert names(list(plan.processes)) == [
-        "sandbox-east", "sandbox-west", "sandbox-north",
+        "sandbox-east", "sandbox-west", "sandbox-north", "sandbox-south",
         "api", "worker-interactive", "worker-bulk", "worker-quarantine", "webhooks", "dispatcher", "flower",
     ]  # fmt: skip
     assert names(list(plan.steps)) == ["migrate", "sandbox-train"]
@@ -75,23 +75,33 @@ def test_the_sandboxs_settings_are_valid_and_serve_both_policies():
         SandboxProvider("sandbox-east", processes.SMALL, 1, 150),
         SandboxProvider("sandbox-west", processes.SMALL, 2, 150),
         SandboxProvider("sandbox-north", processes.LARGE, 3, 400),
+        SandboxProvider("sandbox-south", processes.OTHER, 4, 400, "anthropic"),
     ]
     settings = parse([tomllib.loads(offline.config(chosen))])
     catalog = Catalog.of(
         (msgspec.convert(model, Model) for model in settings.models),
         (msgspec.convert(deployment, Deployment) for deployment in settings.deployments),
     )
-    assert {name: len(catalog.candidates(name)) for name in catalog.models} == {processes.SMALL: 2, processes.LARGE: 1}
+    counts = {name: len(catalog.candidates(name)) for name in catalog.models}
+    assert counts == {processes.SMALL: 2, processes.LARGE: 1, processes.OTHER: 1}
     assert all(deployment.price is not None and deployment.is_sandbox for deployment in catalog.deployments.values())
     assert all(provider.is_sandbox for provider in settings.providers.values())
     for policy in ("auto", "support"):
         tiers = settings.policies[policy].tiers
-        assert tiers == ((processes.SMALL,), (processes.LARGE,))
+        assert tiers == ((processes.SMALL,), (processes.LARGE, processes.OTHER))
 
 
 def test_each_offline_provider_gets_a_port_of_its_own():
     ports = [provider.port for provider in offline.providers()]
-    assert len(set(ports)) == 3
+    assert len(set(ports)) == 4
+
+
+def test_the_dear_tier_has_two_makers_that_speak_different_wires():
+    settings = parse([tomllib.loads(offline.config(offline.providers()))])
+    spoken = {one["model"]: settings.providers[one["provider"]] for one in settings.deployments}
+    dear = [spoken[model] for model in settings.policies["support"].tiers[1]]
+    assert [provider.dialect for provider in dear] == ["openai", "anthropic"]
+    assert dear[1].base_url.endswith("/anthropic")
 
 
 def test_a_provider_that_wants_no_key_is_on():

@@ -19,6 +19,7 @@ BANKING = Path(__file__).parents[2] / "examples" / "banking77"
 INTENTS = 12
 SMALL = "sandbox/intent-small"
 LARGE = "sandbox/intent-large"
+OTHER = "depot/intent-large"
 BOUND_S = 20.0
 
 

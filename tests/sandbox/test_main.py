@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.__main__ import main
 
-from .conftest import BOUND_S, LARGE, SMALL
+from .conftest import BOUND_S, LARGE, OTHER, SMALL
 
 CHAT = "/v1/chat/completions"
 
@@ -56,7 +56,7 @@ def test_sigterm_ends_it_even_with_a_silent_call_open(start, question):
 def test_train_prints_a_line_a_model(small, large, data, cache, capsys):
     assert main(["train", "--data", str(data), "--cache", str(cache)]) == 0
     lines = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["model"] for line in lines] == [SMALL, LARGE]
+    assert [line["model"] for line in lines] == [SMALL, LARGE, OTHER]
 
 
 def test_evaluate_prints_the_report(small, large, data, cache, capsys):

@@ -7,7 +7,7 @@ import msgspec
 import openai
 import pytest
 
-from .conftest import BOUND_S, LARGE, SMALL
+from .conftest import BOUND_S, LARGE, OTHER, SMALL
 
 CHAT = "/v1/chat/completions"
 
@@ -48,7 +48,7 @@ def test_the_official_sdk_reads_a_stream_strictly(sdk, question):
 
 
 def test_the_official_sdk_lists_the_models(sdk):
-    assert {model.id for model in sdk.models.list()} == {SMALL, LARGE}
+    assert {model.id for model in sdk.models.list()} == {SMALL, LARGE, OTHER}
 
 
 def test_the_official_sdk_raises_the_right_class_for_an_unknown_model(sdk, question):
