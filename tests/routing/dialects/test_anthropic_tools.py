@@ -151,3 +151,22 @@ def test_a_model_without_tools():
     unable = msgspec.structs.replace(PLAIN, has_tools=False)
     assert refused(unable, tools=[tool()]) == "tools"
     assert refused(unable, response_format=json_schema()) == "response_format"
+
+
+def test_case_20_a_strict_tool_whose_schema_can_be_none_is_a_plain_one():
+    body, notes = sent(NEW, tools=[tool(strict=True, parameters={"type": "object", "properties": {"any": {}}})])
+    assert "strict" not in body["tools"][0]
+    assert notes == [("tools[0].function.strict", "dropped")]
+
+
+def test_case_21_a_named_call_is_the_answer_s_form():
+    choice = {"type": "function", "function": {"name": "f"}}
+    body, notes = sent(tools=[tool()], tool_choice=choice, response_format=json_schema(), max_tokens=9)
+    assert body["tool_choice"] == {"type": "tool", "name": "f"}
+    assert notes == [("response_format", "dropped")]
+
+
+def test_case_21_a_schema_kept_unasked_is_told():
+    body, notes = sent(NEW, response_format=json_schema(strict=False))
+    assert "format" in body["output_config"]
+    assert notes == [("response_format.json_schema.strict", "changed")]
