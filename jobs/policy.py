@@ -28,6 +28,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Whether nested tool schemas and parallel calls may go to models not marked `has_reliable_tools`."""
     on_overflow: tuple[Literal["history", "system"], ...] = ()
     """What may be cut, in this order, of a prompt too long for a candidate's window; empty: pass the candidate over."""
+    emulate_tools: bool = False
+    """Whether models known to lack tools may be asked for calls as JSON (`routing.emulation`)."""
     escalate_on: frozenset[Literal["length", "content_filter"]] = frozenset()
     """Finish reasons that count as not good enough."""
     on_exhausted: Literal["best_effort", "fail"] = "best_effort"

@@ -131,7 +131,7 @@ def _check_calls(wanted: Expected, message: dict[str, Any]) -> Flaw | bool:
         if name not in wanted.tools:
             return _flaw("a tool was called that is not among `tools`", f"There is no tool named {name!r}.", message)
         parameters = wanted.tools[name] if wanted.tools[name] is not None else {"type": "object"}
-        value, was_broken = _parsed(text or "{}")
+        value, was_broken = read_json(text or "{}")
         fault = _fault(parameters, value)
         if fault is not None:
             rule, told = fault
@@ -148,7 +148,7 @@ def _check_content(wanted: Expected, message: dict[str, Any]) -> Flaw | bool:
         return False
     if not isinstance(content, str) or not content.strip():
         return False  # an empty answer is a failure of its own
-    value, was_broken = _parsed(content)
+    value, was_broken = read_json(content)
     fault = _fault(wanted.schema if wanted.schema is not None else {"type": "object"}, value)
     if fault is not None:
         rule, told = fault
@@ -158,27 +158,31 @@ def _check_content(wanted: Expected, message: dict[str, Any]) -> Flaw | bool:
     return was_broken
 
 
-_NOTHING = object()
+NOTHING = object()
+"""Stands for text that holds no JSON."""
 
 
-def _parsed(text: str) -> tuple[Any, bool]:
-    """The value, and whether the text had to be mended for it; `_NOTHING` when there is no JSON in it."""
+def read_json(text: str) -> tuple[Any, bool]:
+    """The value, and whether the text had to be mended for it; `NOTHING` when there is no JSON in it. Never raises."""
     try:
         return msgspec.json.decode(text), False
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         pass
     if "{" not in text and "[" not in text:
-        return _NOTHING, False
+        return NOTHING, False
     try:
         value = json_repair.loads(text, skip_json_loads=True)
+        value = msgspec.json.decode(
+            msgspec.json.encode(value)
+        )  # as it will stand there: no infinity, no half of a pair
     except (ValueError, RecursionError):
-        return _NOTHING, False
-    return (value, True) if isinstance(value, dict | list) else (_NOTHING, False)
+        return NOTHING, False
+    return (value, True) if isinstance(value, dict | list) else (NOTHING, False)
 
 
 def _fault(schema: Any, value: Any) -> tuple[str, str] | None:
     """The rule that is broken, and a sentence about it."""
-    if value is _NOTHING:
+    if value is NOTHING:
         return NOT_JSON, f"{NOT_JSON}."
     found = schemas.breach(schema, value)
     return None if found is None else (f"the schema's {found.rule}", found.told)

@@ -34,6 +34,7 @@ from routing.eligibility import (
     room_of,
     step_of,
 )
+from routing.emulation import Carried, Emulation, carry, emulations
 from routing.fit import fit
 from routing.tokens import high_tokens
 from routing.waybill import Ruled, complaint, receipt
@@ -134,8 +135,9 @@ def plan(
     """
     line = yard.lineup(policy)
     needs = needs_of(request, intent, policy)
-    squeeze = policy.on_overflow if not strict else ()
-    able, ruled_out = _judge_options(line.options, policy, needs, request if squeeze else None)
+    too_long = request if policy.on_overflow and not strict else None
+    emulated = emulations(line.options, request, policy, needs)
+    able, ruled_out = _judge_options(line.options, policy, needs, too_long, emulated)
     if strict or needs.asked is not PLAIN:
         asking = Asking(needs_logprobs=policy.min_confidence is not None)
         able, refused = _by_wire(able, request, asking, yard.providers, strict=strict)
@@ -166,31 +168,55 @@ class _Able(NamedTuple):
 
     option: Option
     step: Step
+    emulation: Emulation | None = None
 
 
 def _judge_options(
-    options: Iterable[Option], policy: Policy, needs: Needs, too_long: ChatRequest | None
+    options: Iterable[Option],
+    policy: Policy,
+    needs: Needs,
+    too_long: ChatRequest | None,
+    emulated: Mapping[str, Carried],
 ) -> tuple[list[_Able], list[Ruled]]:
     """Who can carry the job, and who cannot. `too_long` is the request where it may be cut to a window."""
     able: list[_Able] = []
     ruled_out: list[Ruled] = []
     budget_usd = needs.intent.max_cost_usd
     for option in options:
-        reason, step = fault_of(option, needs), None
-        if reason in TOO_LONG and too_long is not None:
-            step = _squeezed(option, needs, too_long, policy)
-        if reason is not None and step is None:
-            ruled_out.append(Ruled(option.id, reason, distance(reason, option)))
+        emulation = None
+        if emulated and (carried := emulated.get(option.id)) is not None:
+            emulation, step = _emulating(option, carried)
+        else:
+            step = _step_or_fault(option, needs, too_long, policy)
+        if not isinstance(step, Step):
+            ruled_out.append(step)
             continue
-        step = step or step_of(option, needs)
         if budget_usd is not None and step.bound_usd is not None and step.bound_usd > budget_usd:
             over = distance(Reason.OVER_BUDGET, option, step.bound_usd)
             ruled_out.append(Ruled(option.id, Reason.OVER_BUDGET, over))
         else:
-            able.append(_Able(option, step))
+            able.append(_Able(option, step, emulation))
     if policy.min_confidence is None or policy.on_unknown_confidence == "accept":
         return able, ruled_out
     return _with_confidence(able, policy, ruled_out)
+
+
+def _step_or_fault(option: Option, needs: Needs, too_long: ChatRequest | None, policy: Policy) -> Step | Ruled:
+    reason = fault_of(option, needs)
+    if reason is None:
+        return step_of(option, needs)
+    step = _squeezed(option, needs, too_long, policy) if reason in TOO_LONG and too_long is not None else None
+    return step or Ruled(option.id, reason, distance(reason, option))
+
+
+def _emulating(option: Option, carried: Carried) -> tuple[Emulation | None, Step | Ruled]:
+    """A candidate that is asked for tool calls as JSON; its prompt is never cut, for the words must stand whole."""
+    if isinstance(carried.emulation, Unsupported):
+        return None, _refused(option, Reason.UNSUPPORTED, _told(carried.emulation))
+    reason = fault_of(option, carried.needs)
+    if reason is not None:
+        return None, Ruled(option.id, reason, distance(reason, option))
+    return carried.emulation, step_of(option, carried.needs)
 
 
 def _squeezed(option: Option, needs: Needs, request: ChatRequest, policy: Policy) -> Step | None:
@@ -215,18 +241,26 @@ def _by_wire(
         found = None
         if provider is not None:
             target = Target(one.option.deployment, one.option.model, accent_of(name, provider))
-            found = _objection(dialect_of(name, provider).encode(request, target, asking), strict=strict)
+            wire = carry(dialect_of(name, provider), one.emulation or request, target, asking)
+            found = _objection(wire, strict=strict)
         if found is None:
             kept.append(one)
         else:
-            reason, detail = found
-            refused.append(Ruled(one.option.id, reason, distance(reason), detail[:LONGEST_DETAIL]))
+            refused.append(_refused(one.option, *found))
     return kept, refused
+
+
+def _refused(option: Option, reason: Reason, detail: str) -> Ruled:
+    return Ruled(option.id, reason, distance(reason), detail[:LONGEST_DETAIL])
+
+
+def _told(stop: Unsupported) -> str:
+    return f"{stop.field}: {stop.reason}"
 
 
 def _objection(wire: WireRequest | Unsupported, *, strict: bool) -> tuple[Reason, str] | None:
     if isinstance(wire, Unsupported):
-        return Reason.UNSUPPORTED, f"{wire.field}: {wire.reason}"
+        return Reason.UNSUPPORTED, _told(wire)
     lossy = [change for change in wire.adaptations if change.is_lossy]
     if not strict or not lossy:
         return None

@@ -34,7 +34,7 @@ MEANING: dict[Reason, str] = {
     Reason.NO_FORCED_TOOLS: "it cannot be made to call a tool; leave tool_choice out",
     Reason.NO_AUDIO: "it takes no sound; name a model that does",
     Reason.NO_PDF: "it takes no files; name a model that does",
-    Reason.NO_TOOLS: "it cannot call tools; name a model that can",
+    Reason.NO_TOOLS: "it cannot call tools; name a model that can, or set emulate_tools = true in the policy",
     Reason.NO_VISION: "it takes no images; name a model that does",
     Reason.REGION: "it is not known to be in the required region",
     Reason.ZERO_RETENTION: "it is not known to keep nothing",

@@ -17,11 +17,13 @@ from jobs.store.rows import Closing, Opening
 from jobs.store.uuid7 import uuid7
 from routing.cascade import confidence
 from routing.catalog import Target
-from routing.checks import Flaw, check, expected
+from routing.checks import Flaw, expected
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireRequest
 from routing.dialects.fences import UnfencedStream, unfenced
 from routing.dialects.registry import accent_of, dialect_of
 from routing.eligibility import Step
+from routing.emulated_answers import check_answer
+from routing.emulation import Emulation, carry, emulation_of
 from routing.fit import fitted
 from routing.limits import Refusal
 from routing.plan import Plan
@@ -110,6 +112,7 @@ class Attempt:
         self._known: Closing | None = None
         self._request, self._shown = fitted(job.request, step.room, plan.policy.on_overflow, high_tokens)
         self._flaw: Flaw | None = None
+        self._emulation: Emulation | None = None
 
     def correct(self, correction: Correction) -> None:
         """Show the model its answer before, and why it could not be used."""
@@ -152,9 +155,9 @@ class Attempt:
         if wanted is None or isinstance(result, Failure):
             return result, ()
         if len(result.body) > OFF_LOOP_BYTES:
-            found = await asyncio.to_thread(check, wanted, result)
+            found = await asyncio.to_thread(check_answer, self._emulation, wanted, result)
         else:
-            found = check(wanted, result)
+            found = check_answer(self._emulation, wanted, result)
         self._flaw = found.flaw
         return found.answer, found.adaptations
 
@@ -205,7 +208,11 @@ class Attempt:
         asking = Asking(needs_logprobs=self._plan.policy.min_confidence is not None)
         accent = accent_of(self._step.deployment.provider, self._provider)
         target = Target(self._step.deployment, self._step.model, accent)
-        return self._dialect.encode(self._request, target, asking)
+        emulation = emulation_of(self._request, self._plan.policy, self._step.model)
+        if isinstance(emulation, Unsupported):
+            return emulation
+        self._emulation = emulation
+        return carry(self._dialect, emulation or self._request, target, asking)
 
     def _outgoing(self, wire: WireRequest, entry: Entry, time_left_s: float) -> Outgoing | None:
         """The call with its clocks and its key; None when the deadline has come."""

@@ -19,6 +19,7 @@ from jobs.store.session import StoreUnavailable
 from routing.allowance import IN_FLIGHT_S
 from routing.checks import corrected
 from routing.eligibility import Step, again
+from routing.emulation import Emulation, emulation_of
 from routing.limits import Refusal
 from routing.plan import Plan
 from routing.standing import stand
@@ -156,7 +157,8 @@ class Runner:
             return None
         intent = self._job.intent
         request, shown = corrected(self._job.request, made.flaw)
-        longer = again(step, request, intent)
+        emulation = emulation_of(request, self._plan.policy, step.model)
+        longer = again(step, emulation.request if isinstance(emulation, Emulation) else request, intent)
         if longer is None:
             return None
         spent_usd = stand(self._plan, tuple(self._past)).spent_usd
