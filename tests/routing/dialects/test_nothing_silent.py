@@ -39,6 +39,7 @@ SAYS_NOTHING: list[tuple[str, tuple[Any, ...], str]] = [
     ("stream_options.include_usage", (True,), "every stream is asked for its usage"),
     ("include_obfuscation", (False,), "only OpenAI's own streams are padded"),
     ("stream", (False,), "a whole answer is what comes without it"),
+    ("reasoning_details.index", tuple(range(9)), "the order of the list says it"),
     ("content", ("",), "no text"),
     ("text", ("",), "no text"),
 ]
@@ -70,8 +71,17 @@ def says_it_again(body: dict[str, Any], path: tuple[Any, ...], model: Model) -> 
         (path == ("reasoning_effort",) and no_effort and model.has_reasoning is False)
         or (path[0] == "thinking" and no_effort and body["thinking"] == {"type": "disabled"})
         or (path in CAPS and len({body.get(cap) for (cap,) in CAPS}) == 1)
+        or (path[-1] == "reasoning_content" and at(body, path) in told_in_details(at(body, path[:-1])))
+        or (path == ("parallel_tool_calls",) and body.get("tool_choice") == "none")
         or (path[0] in UNHEARD_WITHOUT_TOOLS and not body.get("tools"))
     )
+
+
+def told_in_details(message: dict[str, Any]) -> list[str]:
+    """The texts of `reasoning_details`, of which `reasoning_content` is the plain copy."""
+    details = message.get("reasoning_details")
+    pieces = details if isinstance(details, list) else []
+    return [str(piece.get("text")) for piece in pieces if isinstance(piece, dict)]
 
 
 def is_told(wire: WireRequest, path: tuple[Any, ...]) -> bool:
