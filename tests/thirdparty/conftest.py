@@ -1,6 +1,5 @@
-"""A mock of the providers that others wrote (llmock), and a worker's parts that call it on every dialect we speak."""
+"""A mock of the providers that others wrote (llmock), and a worker that calls it on every dialect we speak."""
 
-import asyncio
 import contextlib
 import socket
 import subprocess
@@ -13,17 +12,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from jobs.policy import Policy
-from jobs.settings import Provider, Settings, Worker
-from routing.dialects.registry import DIALECTS
-from tests.jobs.store import given
+from tests.thirdparty.stage import SPOKEN, opened
 from tests.workers.lab import Lab
-from tests.workers.server import Server
 
 BASES = {"openai": "/v1", "anthropic": "/anthropic", "gemini": "/gemini/v1beta"}
-SPOKEN = sorted(DIALECTS)
 BOUND_S = 20.0
-PRICE = {"input": "1.00", "output": "2.00", "valid_from": "2026-01-01", "source": "a test"}
 
 
 class Mock:
@@ -87,32 +80,5 @@ def dialect(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def lab(mock: Mock, database_url: str, redis_url: str) -> AsyncIterator[Lab]:
     """A worker's parts; a job under the policy `anthropic` goes to the mock's Anthropic side, and so on."""
-    made = Lab(Server(_nobody), _settings(mock.url, database_url, redis_url))
-    made.tenant_id = await given.tenant(made.database)
-    try:
+    async with opened({name: mock.url + BASES[name] for name in SPOKEN}, database_url, redis_url) as made:
         yield made
-    finally:
-        made.is_over.set()
-        await made.parts.close()
-        await made.database.close()
-
-
-async def _nobody(_server: Server, _writer: asyncio.StreamWriter) -> None:
-    raise AssertionError("the lab's own providers are not called here")
-
-
-def _settings(url: str, database_url: str, redis_url: str) -> Settings:
-    return Settings(
-        database_url=database_url,
-        redis_url=redis_url,
-        worker=Worker(slots=4, calls_in_flight=16, poll_s=0.2, flush_ms=1.0),
-        providers={name: Provider(dialect=name, base_url=url + BASES[name]) for name in SPOKEN},  # type: ignore[arg-type]
-        policies={name: Policy(name=name, tiers=((f"maker/{name}",),)) for name in SPOKEN},
-        models=tuple(
-            {"id": f"maker/{name}", "context_tokens": 8_000, "max_output_tokens": 100, "has_tools": True}
-            for name in SPOKEN
-        ),
-        deployments=tuple(
-            {"model": f"maker/{name}", "provider": name, "upstream": f"{name}-model", "price": PRICE} for name in SPOKEN
-        ),
-    )

@@ -1,15 +1,13 @@
 """A worker against a mock that others wrote: text, tools, streams and faults on every dialect, and its verdict."""
 
-import asyncio
 from typing import Any
 
 import jsonschema
 import msgspec
 import pytest
-from openai.types.chat import ChatCompletion
 
-from jobs.job import Job
-from tests.thirdparty.conftest import BOUND_S, Mock
+from tests.thirdparty.conftest import Mock
+from tests.thirdparty.stage import carried, submitted
 from tests.workers.lab import Lab
 
 TEXT = 'Grüße aus Köln 🙂, with a "quote"\nand a second line'
@@ -19,24 +17,6 @@ PARAMETERS = {
     "required": ["city", "days"],
 }
 TOOL = {"type": "function", "function": {"name": "forecast", "description": "Weather ahead", "parameters": PARAMETERS}}
-
-
-async def submitted(lab: Lab, dialect: str, *messages: dict[str, Any], **more: Any) -> Job:
-    """A job in a worker's hands whose question is its own, since the mock tells calls apart by their bodies."""
-    asked = messages or ({"role": "user", "content": f"Say something about {dialect}"},)
-    body = {"model": dialect, "messages": asked, "max_tokens": 60, **more}
-    return await lab.claimed(policy=dialect, model=dialect, request_raw=msgspec.json.encode(body))
-
-
-async def carried(lab: Lab, job: Job) -> ChatCompletion:
-    """Run the job to its end, through as many waits as its provider asks for, and read its answer by OpenAI's types."""
-    async with asyncio.timeout(BOUND_S):
-        while (ended := await lab.carry(job)) == "deferred":
-            row = await lab.row(job)
-            await asyncio.sleep(max(0.0, (row.run_at - row.now).total_seconds()))
-            job = await lab.claim(job.id)
-    assert ended == "succeeded", await lab.outcomes(job)
-    return ChatCompletion.model_validate(msgspec.json.decode(await lab.answer_of(job)))
 
 
 def reply(text: str, dialect: str) -> dict[str, Any]:
