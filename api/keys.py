@@ -1,5 +1,6 @@
 """Looks API keys up, with a short memory: a request costs no query while its key was seen within 5 s."""
 
+import asyncio
 import time
 
 from api.problems import Code, Problem
@@ -17,6 +18,7 @@ class Keyring:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._seen: dict[str, tuple[float, Key | None]] = {}
+        self._finding: dict[str, asyncio.Task[Key | None]] = {}
 
     async def check(self, authorization: str | None, scope: Scope) -> Key:
         """The key of an Authorization header, if it is live and has the scope. Raises Problem, StoreUnavailable."""
@@ -37,11 +39,18 @@ class Keyring:
         seen = self._seen.get(short_id)
         if seen is not None and seen[0] > now:
             return seen[1]
+        finding = self._finding.get(short_id)
+        if finding is None:  # one look-up for all who ask at once: else a hundred requests make it a hundred times
+            finding = self._finding[short_id] = asyncio.create_task(self._look_up(short_id))
+            finding.add_done_callback(lambda _: self._finding.pop(short_id, None))
+        return await asyncio.shield(finding)
+
+    async def _look_up(self, short_id: str) -> Key | None:
         async with self._database.statement() as connection:
             key = await find_key(connection, short_id)
         if len(self._seen) >= MOST_REMEMBERED:
             self._seen.clear()
-        self._seen[short_id] = (now + REMEMBER_S, key)
+        self._seen[short_id] = (time.monotonic() + REMEMBER_S, key)
         return key
 
 
