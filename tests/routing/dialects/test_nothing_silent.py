@@ -74,7 +74,28 @@ def says_it_again(body: dict[str, Any], path: tuple[Any, ...], model: Model) -> 
         or (path[-1] == "reasoning_content" and at(body, path) in told_in_details(at(body, path[:-1])))
         or (path == ("parallel_tool_calls",) and body.get("tool_choice") == "none")
         or (path[0] in UNHEARD_WITHOUT_TOOLS and not body.get("tools"))
+        or is_said_elsewhere(body, path, ".".join(step for step in path if isinstance(step, str)))
     )
+
+
+def is_said_elsewhere(body: dict[str, Any], path: tuple[Any, ...], names: str) -> bool:
+    """Whether another place of the body says the same, or takes the sense from it."""
+    if names == "parallel_tool_calls":  # of no calls, how many at once
+        return "none" in (body.get("tool_choice"), body.get("function_call"))
+    if names == "reasoning_effort":  # a vendor's own field may say the same; one of the two is told then
+        return body.get("thinking") is not None
+    if names == "tool_choice":
+        return allows_all(body["tool_choice"], body)
+    if names.endswith("reasoning_content"):  # a copy of what the details hold
+        details = at(body, path[:-1]).get("reasoning_details") or []
+        return bool(at(body, path) == "".join(detail.get("text", "") for detail in details))
+    return names.endswith("reasoning_details.index")  # the order of the list says it
+
+
+def allows_all(choice: Any, body: dict[str, Any]) -> bool:
+    """The model may call any tool, or none, which is what holds without a choice."""
+    allowed = choice.get("allowed_tools", {}) if isinstance(choice, dict) else {}
+    return bool(allowed) and allowed["mode"] == "auto" and len(allowed["tools"]) == len(body.get("tools") or ())
 
 
 def told_in_details(message: dict[str, Any]) -> list[str]:
