@@ -11,7 +11,8 @@ import redis
 
 from jobs.ids import read
 from jobs.streams import name_of
-from tests.api.fronts.talk import Event, body, events, http, job, said
+from jobs.tokens import unpack
+from tests.api.fronts.talk import Event, body, events, http, job, said, until
 from tests.api.fronts.upstream import TEXT
 from tests.api.fronts.yard import Yard
 
@@ -26,9 +27,19 @@ def submit(yard: Yard, words: str, **more: Any) -> str:
 
 
 def finished(yard: Yard, words: str, **more: Any) -> str:
+    """A job that has ended, and whose pieces are all in Redis if it was streamed."""
     name = submit(yard, words, **more)
     assert job(yard, name)["state"] == "succeeded"
+    if more.get("stream", True):
+        with redis.Redis.from_url(yard.redis_url) as server:
+            until(lambda: is_whole(server, name), "the stream has its end")
     return name
+
+
+def is_whole(server: Any, name: str) -> bool:
+    found = server.xrevrange(name_of(read("job", name)), count=1)
+    last = unpack(found[0][1][b"e"]) if found else None
+    return last is not None and last.is_end
 
 
 @contextmanager
