@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, assert_never
 
-import msgspec
-
 from jobs.chat import Adaptation
 from routing.catalog import Model
+from routing.dialects.arguments import object_of
 from routing.dialects.names import escaped
 from routing.dialects.parts import (
     Audio,
@@ -146,22 +145,13 @@ class BlockWriter:
         if call.extra_content:
             drop(self._notes, f"{call.field}.extra_content", "it belongs to another maker")
         name = wire_name(call.name, call.field)
-        block = {"type": "tool_use", "id": self._id(call.number, call.id), "name": name, "input": self._input(call)}
+        block = {
+            "type": "tool_use",
+            "id": self._id(call.number, call.id),
+            "name": name,
+            "input": object_of(call, self._notes),
+        }
         return self.bear(block, call.cache)
-
-    def _input(self, call: ToolCall) -> Any:
-        """The arguments as they are written, so that numbers keep every digit."""
-        text = call.arguments.strip()
-        if not text:
-            return {}
-        try:
-            if isinstance(msgspec.json.decode(text), dict):
-                return msgspec.Raw(text.encode())
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            pass
-        field = f"{call.field}.function.arguments" if "tool_calls" in call.field else f"{call.field}.arguments"
-        self._notes.append(Adaptation(field, "changed", "they are no JSON object: sent as the text of one"))
-        return {"arguments": call.arguments}
 
     def _tool_result(self, result: ToolResult) -> Block:
         block: Block = {"type": "tool_result", "tool_use_id": self._id(result.number, result.call_id)}

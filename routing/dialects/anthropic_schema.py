@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 
 from jobs.chat import Adaptation
-from routing.dialects.parts import Notes, cannot
-
-Schema = Mapping[str, Any]
+from routing.dialects.parts import Notes
+from routing.dialects.schemas import Schema
 
 FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
 """String formats that strict schemas keep."""
@@ -21,55 +20,11 @@ _LIMITED: dict[str, tuple[Any, ...]] = {"format": FORMATS, "minItems": (0, 1)}
 _KEPT = frozenset({"title", "description", "$ref", "enum", "const", "type"})
 _SILENT = frozenset({"$schema", "$id", "$comment"})
 """Say nothing about the value."""
-_UNIONS = ("anyOf", "oneOf", "allOf")
 MAX_DEPTH = 50
 
 
 class NotStrictError(ValueError):
     """The schema cannot be kept by construction on this wire; says why."""
-
-
-def object_schema(schema: Schema | None, where: str, notes: Notes) -> dict[str, Any]:
-    """A tool's input schema: its root must be a plain object. Raises CannotCarry when the root is another type.
-
-    No schema and an empty one mean an object without named properties. A union at the root, which the API refuses, is
-    widened to one object with the properties of all branches, with a note.
-    """
-    if not schema:
-        return {"type": "object", "properties": {}}
-    root = _resolved(schema)
-    said = root.get("type")
-    if said == "object" and not any(union in root for union in _UNIONS):
-        return dict(root)
-    if isinstance(said, list) and "object" in said:
-        notes.append(Adaptation(where, "changed", "the root of a tool's schema must be an object here, not a choice"))
-    elif said not in (None, "object"):
-        cannot(where, "the root of a tool's schema must be an object on this wire")
-    return _widened(root, where, notes)
-
-
-def _resolved(schema: Schema) -> Schema:
-    """A root that only refers to a definition becomes that definition."""
-    ref, definitions = schema.get("$ref"), schema.get("$defs")
-    if not isinstance(ref, str) or not isinstance(definitions, Mapping):
-        return schema
-    target = definitions.get(ref.removeprefix("#/$defs/"))
-    return {**target, "$defs": definitions} if isinstance(target, Mapping) else schema
-
-
-def _widened(root: Schema, where: str, notes: Notes) -> dict[str, Any]:
-    kept = {key: value for key, value in root.items() if key not in _UNIONS}
-    unions = [key for key in _UNIONS if isinstance(root.get(key), list)]
-    if not unions:
-        return {**kept, "type": "object", "properties": root.get("properties") or {}}
-    properties = dict(root.get("properties") or {})
-    for union in unions:
-        for branch in root[union]:
-            inner = branch.get("properties") if isinstance(branch, Mapping) else None
-            properties |= inner if isinstance(inner, Mapping) else {}
-    reason = f"the root of a tool's schema can't be a union here: {', '.join(unions)} became one object"
-    notes.append(Adaptation(where, "changed", reason))
-    return {**kept, "type": "object", "properties": properties}
 
 
 def strict_schema(schema: Schema, where: str, more: frozenset[str] | None, notes: Notes) -> dict[str, Any]:

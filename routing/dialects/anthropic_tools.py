@@ -8,8 +8,9 @@ import msgspec
 from jobs.chat import Adaptation
 from routing.catalog import Model
 from routing.dialects.anthropic_blocks import Block, BlockWriter, wire_name
-from routing.dialects.anthropic_schema import NotStrictError, object_schema, strict_schema
+from routing.dialects.anthropic_schema import NotStrictError, strict_schema
 from routing.dialects.parts import Notes, ToolCall, cannot, drop
+from routing.dialects.schemas import object_schema, titled
 from routing.dialects.toolkit import ResponseFormat, Tool, ToolChoice, Toolkit
 
 ANSWER_TOOL = "tokenyard_answer"
@@ -131,7 +132,10 @@ class ToolWriter:
         notes: Notes = []
         try:
             schema = strict_schema(
-                _named(asked), f"{asked.field}.json_schema.schema", self._model.schema_keywords, notes
+                titled(asked.schema, asked.name, asked.description),
+                f"{asked.field}.json_schema.schema",
+                self._model.schema_keywords,
+                notes,
             )
         except NotStrictError:
             return None
@@ -147,15 +151,8 @@ class ToolWriter:
             cannot(asked.field, "the model keeps no schema, and can't be made to call a tool that has one")
         reason = "this model takes a schema as that of a tool which it has to call; the call becomes the answer"
         self._notes.append(Adaptation(asked.field, "changed", reason))
-        schema = object_schema(_named(asked), field, self._notes)
+        schema = object_schema(titled(asked.schema, asked.name, asked.description), field, self._notes)
         answer = {"name": ANSWER_TOOL, "description": ANSWER_TOLD, "input_schema": schema}
         is_alone = not tools or (choice is not None and choice["type"] == "none")
         forced: Block = {"type": "tool", "name": ANSWER_TOOL} if is_alone else {"type": "any"}
         return Tooling((*tools, answer), {**forced, "disable_parallel_tool_use": True} if is_alone else forced)
-
-
-def _named(asked: ResponseFormat) -> dict[str, Any]:
-    """The schema with the format's name and description where it has none of its own: the wire knows them so."""
-    given = {"title": asked.name, "description": asked.description}
-    told = {key: value for key, value in given.items() if value}
-    return {**told, **(asked.schema or {})}

@@ -55,6 +55,28 @@ class SaidCall(msgspec.Struct, frozen=True):
         return call
 
 
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """A token of the answer with the natural log of its probability, and those that it was chosen from."""
+
+    token: str
+    logprob: float
+    others: tuple[tuple[str, float], ...] = ()
+
+    def shown(self) -> dict[str, Any]:
+        """One of `choices[].logprobs.content`."""
+        others = [_shown_token(token, logprob) for token, logprob in self.others]
+        return {**_shown_token(self.token, self.logprob), "top_logprobs": others}
+
+
+def _shown_token(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+
+
+def shown_logprobs(tokens: tuple[TokenLogprob, ...] | None) -> dict[str, Any] | None:
+    """`choices[].logprobs`; None, as OpenAI has it, where there are none."""
+    return None if tokens is None else {"content": [token.shown() for token in tokens], "refusal": None}
+
+
 class Said(msgspec.Struct, frozen=True):
     """The assistant's message."""
 
@@ -65,6 +87,8 @@ class Said(msgspec.Struct, frozen=True):
     """Thoughts in plain text: becomes `reasoning_content`; empty for none."""
     details: tuple[Mapping[str, Any], ...] = ()
     """Thoughts that must come back unchanged: becomes `reasoning_details`, in OpenRouter's form (`text_detail`)."""
+    logprobs: tuple["TokenLogprob", ...] | None = None
+    """Of the text, where the wire tells them: becomes the choice's `logprobs`."""
 
     def shown(self) -> dict[str, Any]:
         """`choices[].message`: content is null when there is no text but calls, or a refusal."""
@@ -102,8 +126,7 @@ def completion(
 ) -> Answer:
     """The answer with its chat.completion. A tuple of messages with a tuple of finish reasons makes several choices.
 
-    `finish_reason` is OpenAI's: stop, length, content_filter, tool_calls. Log-probabilities are null: these wires give
-    none that OpenAI's types could hold.
+    `finish_reason` is OpenAI's: stop, length, content_filter, tool_calls.
     """
     messages = said if isinstance(said, tuple) else (said,)
     reasons = finish_reason if isinstance(finish_reason, tuple) else (finish_reason,)
@@ -113,7 +136,12 @@ def completion(
         "created": head.created,
         "model": head.model,
         "choices": [
-            {"index": index, "message": message.shown(), "finish_reason": reason, "logprobs": None}
+            {
+                "index": index,
+                "message": message.shown(),
+                "finish_reason": reason,
+                "logprobs": shown_logprobs(message.logprobs),
+            }
             for index, (message, reason) in enumerate(zip(messages, reasons, strict=True))
         ],
     }
@@ -126,6 +154,7 @@ def completion(
         text=messages[0].text,
         finish_reason=reasons[0],
         usage=usage,
+        logprobs=tuple(token.logprob for token in messages[0].logprobs) if messages[0].logprobs else None,
         has_tool_calls=bool(messages[0].calls),
         has_refusal=bool(messages[0].refusal),
     )
@@ -149,9 +178,16 @@ def shown_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def chunk(head: Head, delta: Mapping[str, Any], index: int = 0, *, has_content: bool = True) -> Delta:
+def chunk(
+    head: Head,
+    delta: Mapping[str, Any],
+    index: int = 0,
+    *,
+    has_content: bool = True,
+    logprobs: tuple[TokenLogprob, ...] | None = None,
+) -> Delta:
     """A chat.completion.chunk that adds `delta` to a choice: `{"content": "Hi"}`, `call_start(...)` and the like."""
-    return _chunk(head, [_choice(index, delta, None)], has_content=has_content)
+    return _chunk(head, [_choice(index, delta, None, shown_logprobs(logprobs))], has_content=has_content)
 
 
 def first_chunk(head: Head, index: int = 0) -> Delta:
@@ -179,8 +215,8 @@ def call_more(place: int, arguments: str) -> dict[str, Any]:
     return {"tool_calls": [{"index": place, "function": {"arguments": arguments}}]}
 
 
-def _choice(index: int, delta: Mapping[str, Any], finish_reason: str | None) -> dict[str, Any]:
-    return {"index": index, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+def _choice(index: int, delta: Mapping[str, Any], finish_reason: str | None, logprobs: Any = None) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "finish_reason": finish_reason, "logprobs": logprobs}
 
 
 def _chunk(

@@ -39,6 +39,7 @@ SENTENCES: dict[FailureKind, str] = {
     FailureKind.CONTEXT_TOO_LONG: "The prompt does not fit the model's window",
     FailureKind.MALFORMED: "The reply is not a chat completion",
     FailureKind.TRUNCATED: "The answer ended before its end marker",
+    FailureKind.INVALID_ANSWER: "The model called a tool in a wrong way",
 }
 """Ours, not the provider's: a provider's message may repeat the prompt or a piece of the key."""
 

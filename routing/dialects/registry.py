@@ -7,11 +7,13 @@ from jobs.settings import Provider, SettingsError
 from routing.dialects.accent_table import ACCENTS
 from routing.dialects.anthropic import AnthropicDialect
 from routing.dialects.base import Dialect
+from routing.dialects.gemini import GeminiDialect
 from routing.dialects.openai import OpenAIDialect
 
 DIALECTS: dict[str, Dialect] = {
     "openai": OpenAIDialect(),
     "anthropic": AnthropicDialect(),
+    "gemini": GeminiDialect(),
 }
 """Each in its own way of speaking."""
 

@@ -49,6 +49,7 @@ VIOLATIONS = {
     "4": [
         ("routing.dialects.openai", "routing.dialects.anthropic"),
         ("routing.dialects.anthropic", "routing.dialects.openai"),
+        ("routing.dialects.gemini", "routing.dialects.anthropic"),
     ],
     "5": [("workers.runner", "aiohttp"), ("workers.webhooks", "aiohttp"), ("api.app", "httpx2")],
     "6": [("workers.runner", "sqlalchemy"), ("api.app", "psycopg"), ("jobs.signals", "sqlalchemy")],

@@ -6,8 +6,9 @@ import pytest
 from anthropic import transform_schema
 
 from jobs.chat import Adaptation
-from routing.dialects.anthropic_schema import NotStrictError, object_schema, strict_schema
+from routing.dialects.anthropic_schema import NotStrictError, strict_schema
 from routing.dialects.parts import CannotCarry
+from routing.dialects.schemas import object_schema
 
 OBJECT = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
 
