@@ -153,18 +153,20 @@ class Answer(msgspec.Struct, frozen=True):
     text: str
     """Content of the first choice; empty when it only calls tools."""
     finish_reason: str
-    """OpenAI's: stop, length, content_filter, tool_calls."""
+    """OpenAI's: stop, length, content_filter, tool_calls. A refusal is content_filter, whatever its body says."""
     usage: Usage | None = None
     """None when the provider reported none or nonsense: unknown is never 0."""
     logprobs: tuple[float, ...] | None = None
     """Natural log of each answer token's probability; None when the provider gives none."""
     has_tool_calls: bool = False
     has_refusal: bool = False
+    has_sound: bool = False
+    """It is spoken; its text may stand in the transcript alone."""
 
     @property
     def is_empty(self) -> bool:
-        """A normal finish with neither text nor tool call nor refusal."""
-        blank = not self.text.strip() and not self.has_tool_calls and not self.has_refusal
+        """A normal finish with neither text nor tool call nor refusal nor sound."""
+        blank = not (self.text.strip() or self.has_tool_calls or self.has_refusal or self.has_sound)
         return blank and self.finish_reason in {"stop", "tool_calls"}
 
 

@@ -122,7 +122,8 @@ def check(wanted: Expected, answer: Answer) -> Checked:
 def _check_calls(wanted: Expected, message: dict[str, Any]) -> Flaw | bool:
     """A flaw, or whether arguments were mended (in place)."""
     is_mended = False
-    for call in message.get("tool_calls") or ():
+    legacy = message.get("function_call")
+    for call in (*(message.get("tool_calls") or ()), *([{"function": legacy}] if legacy else [])):
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict):
             continue
@@ -189,7 +190,7 @@ def _fault(schema: Any, value: Any) -> tuple[str, str] | None:
 
 
 def _flaw(rule: str, told: str, message: Mapping[str, Any]) -> Flaw:
-    content, calls = message.get("content"), message.get("tool_calls")
+    content, calls = message.get("content"), message.get("tool_calls") or message.get("function_call")
     said = content if isinstance(content, str) and content else msgspec.json.encode(calls).decode()
     failure = Failure(FailureKind.INVALID_ANSWER, f"the answer does not keep what was asked for: {rule}"[:500])
     return Flaw(failure, said[:SHOWN_CHARACTERS], told)

@@ -70,7 +70,7 @@ def _read(emulation: Emulation, answer: Answer) -> Checked:
         answer,
         body=msgspec.json.encode(tree),
         text=text if isinstance(text, str) else "",
-        finish_reason=first.get("finish_reason") or answer.finish_reason,
+        finish_reason="tool_calls" if first["message"].get("tool_calls") else answer.finish_reason,
         has_tool_calls=bool(first["message"].get("tool_calls")),
     )
     return Checked(read, adaptations=(Adaptation("tools", "changed", MENDED),) if is_mended else ())

@@ -8,7 +8,7 @@ FIRST_BYTE_S = 60.0
 """For streams only, whose first byte is a header or the first token. A whole answer's first byte comes when it is
 finished, so there the total is the clock."""
 IDLE_S = 30.0
-"""Between two pieces that carry content; keep-alive comments do not set it back."""
+"""Between two reads; of pieces without content `workers.clocks.TOKENS_S` takes care."""
 
 
 class Clocks(msgspec.Struct, frozen=True):

@@ -30,25 +30,12 @@ from routing.plan import Plan
 from routing.timeouts import clocks
 from routing.tokens import high_tokens
 from workers import transport
+from workers.clocks import TokenClock, call_failure
 from workers.gate import Entry
 from workers.parts import Parts
 from workers.streams import Tokens
 from workers.transport import Outgoing
 
-UNBILLED = frozenset(
-    {
-        FailureKind.UNREACHABLE,
-        FailureKind.OVERLOADED,
-        FailureKind.RATE_LIMITED,
-        FailureKind.NO_CREDIT,
-        FailureKind.BAD_KEY,
-        FailureKind.MODEL_NOT_FOUND,
-        FailureKind.BAD_REQUEST,
-        FailureKind.CONTEXT_TOO_LONG,
-        FailureKind.UNSUPPORTED,
-    }
-)
-"""Failures by which the provider says that it did no work: they cost 0, and that is known."""
 UNSENT = frozenset({FailureKind.UNREACHABLE, FailureKind.UNSUPPORTED})
 """Failures of calls whose bytes never left."""
 
@@ -257,19 +244,27 @@ class Attempt:
                 return whole if isinstance(whole, Failure) else self._dialect.classify(whole)
             decoder = self._dialect.decode_stream()
             decoder = UnfencedStream(decoder) if is_json_told else decoder
+            tokens = TokenClock()
             async for piece in reply:
                 if isinstance(piece, Failure):
                     return piece
-                self._feed(decoder, piece)
+                if self._feed(decoder, piece):
+                    tokens.came()
+                elif tokens.is_over:
+                    return call_failure(FailureKind.TIMEOUT, "no_tokens")
         return decoder.finish()
 
-    def _feed(self, decoder: StreamDecoder, piece: bytes) -> None:
+    def _feed(self, decoder: StreamDecoder, piece: bytes) -> bool:
+        """Show what came; returns whether any of it has content."""
+        has_content = False
         for delta in decoder.feed(piece):
             if self._tokens is not None:
                 self._tokens.take(self.id, delta)
+            has_content |= delta.has_content
             if delta.has_content and self._first_token_s is None:
                 self._first_token_s = time.monotonic()
                 failpoints.hit("mid_stream")
+        return has_content
 
     async def _leave(self, entry: Entry, result: Answer | Failure | None) -> None:
         failure = result if isinstance(result, Failure) else None
@@ -314,7 +309,8 @@ class Attempt:
 
     def _closing_of_failure(self, failure: Failure) -> Closing:
         unsent = failure.kind in UNSENT
-        cost = Decimal(0) if failure.kind in UNBILLED or (failure.status or 0) >= 400 else None
+        # An error inside a 200 may have come when half the answer was made: what that cost is not known.
+        cost = Decimal(0) if unsent or (failure.status or 0) >= 400 else None
         return Closing(
             id=self.id,
             outcome=Outcome.NOT_SENT if unsent else Outcome.FAILED,

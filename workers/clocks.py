@@ -1,6 +1,7 @@
 """The four clocks of one provider call, and what it means when one of them runs out."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -12,12 +13,16 @@ SENDING = "send_request_headers.started"
 """How httpx2's transports name the moment between "connected" and "sent", behind `http11.` or `http2.`."""
 
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+TOKENS_S = 60.0
+"""Between two pieces with content of one stream, however alive its line is kept; thoughts that are not shown may take
+so long. Before the first one only the total counts: DeepSeek keeps a call waiting in line for minutes."""
 SENTENCES: dict[str, str] = {
     "connect": "No connection within the time for it; nothing was sent",
     "no_connection": "No connection to the provider; nothing was sent",
     "illegal_request": "The address or a header cannot be sent over HTTP; nothing was sent",
     "first_byte": "The provider took the request and did not begin to answer in time",
     "idle": "The provider stopped in mid-answer",
+    "no_tokens": "The provider kept the line alive in mid-answer and sent no more tokens",
     "total": "The provider did not end its answer in time",
     "connection_lost": "The connection broke after the request was sent",
     "not_http": "The reply is not HTTP",
@@ -37,6 +42,23 @@ class Clocks(msgspec.Struct, frozen=True):
     """Between two reads. Keep-alive comments count as reads; whether tokens come is for the reader of the stream."""
     total_s: float = 120.0
     """From a connection to the last byte."""
+
+
+class TokenClock:
+    """Whether tokens still come: comments, pings and blank lines do not set it back, content does."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last_s: float | None = None
+
+    def came(self) -> None:
+        """A piece with content was read."""
+        self._last_s = self._clock()
+
+    @property
+    def is_over(self) -> bool:
+        """Too long since the last one."""
+        return self._last_s is not None and self._clock() - self._last_s >= TOKENS_S
 
 
 class Progress:

@@ -24,6 +24,7 @@ from routing.dialects.openai_shape import (
     Completion,
     Message,
     is_present,
+    judged_finish,
     official_finish,
     read_completion,
     read_usage,
@@ -116,11 +117,12 @@ def answer_of(completion: Completion, body: bytes) -> Answer:
     return Answer(
         body=body,
         text=text_of(message.content),
-        finish_reason=official_finish(first.finish_reason or ""),
+        finish_reason=judged_finish(official_finish(first.finish_reason or ""), has_refusal=bool(message.refusal)),
         usage=read_usage(completion.usage),
         logprobs=token_logprobs(first.logprobs),
         has_tool_calls=bool(message.tool_calls) or is_present(message.function_call),
         has_refusal=bool(message.refusal),
+        has_sound=is_present(message.audio),
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from jobs.failures import Failure, FailureKind
 from routing.dialects.base import WireReply
 from routing.dialects.errors import answered, by_status, failure, identifier, read_json, request_field
+from routing.dialects.retry_after import span_s
 
 BY_STATUS_AND_CODE: dict[tuple[int, str], FailureKind] = {
     # Groq: this one request is larger than a whole minute's tokens. Waiting does not shrink it.
@@ -36,6 +37,9 @@ BY_CODE: dict[str, FailureKind] = {
     "content_filter": FailureKind.BAD_REQUEST,
     "content_policy_violation": FailureKind.BAD_REQUEST,
     "moderation_blocked": FailureKind.BAD_REQUEST,
+    # Groq: a 400 for what the model made, not for what was asked; the next draw may be better.
+    "tool_use_failed": FailureKind.INVALID_ANSWER,
+    "json_validate_failed": FailureKind.INVALID_ANSWER,
     "rate_limit_exceeded": FailureKind.RATE_LIMITED,
     "rate_limit_error": FailureKind.RATE_LIMITED,
     "slow_down": FailureKind.RATE_LIMITED,
@@ -67,6 +71,8 @@ class _Error(msgspec.Struct, frozen=True):
     is_moderation: bool = False
     param: str | None = None
     """The field that the provider complains of."""
+    wait_s: float | None = None
+    """Google says it in the body, on its OpenAI face too."""
 
 
 def classify(reply: WireReply) -> Failure:
@@ -108,7 +114,8 @@ def _failure(kind: FailureKind, status: int, error: _Error, headers: Mapping[str
     code = error.codes[0] if error.codes else None
     if code is None and error.status is not None:
         code = str(error.status)
-    return answered(kind, status, headers, code, error.param)
+    found = answered(kind, status, headers, code, error.param)
+    return found if error.wait_s is None else msgspec.structs.replace(found, retry_after_s=error.wait_s)
 
 
 def _parse(body: bytes) -> _Error:
@@ -129,4 +136,16 @@ def _read(error: Any) -> _Error:
     codes = tuple(word for word in words if word is not None)
     metadata = error.get("metadata")
     is_moderation = isinstance(metadata, Mapping) and "flagged_input" in metadata
-    return _Error(number if is_status else None, codes, is_moderation, request_field(error.get("param")))
+    return _Error(
+        number if is_status else None, codes, is_moderation, request_field(error.get("param")), _wait_s(error)
+    )
+
+
+def _wait_s(error: Mapping[str, Any]) -> float | None:
+    """Google's `RetryInfo` among the details: `{"@type": "...google.rpc.RetryInfo", "retryDelay": "34.4s"}`."""
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, Mapping) else None
+        if isinstance(delay, str):
+            return span_s(delay)
+    return None

@@ -214,6 +214,11 @@ class ChoiceParts:
         return bool(self._tools.calls) or self._function is not None
 
     @property
+    def has_sound(self) -> bool:
+        """It is spoken."""
+        return bool(self._audio)
+
+    @property
     def is_whole(self) -> bool:
         """Each call names its function."""
         calls = [*self._tools.calls, *([self._function] if self._function else [])]

@@ -33,6 +33,7 @@ class Message(msgspec.Struct, frozen=True):
     refusal: str | None = None
     tool_calls: list[msgspec.Raw] | None = None
     function_call: msgspec.Raw = msgspec.Raw(b"null")
+    audio: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Completion(msgspec.Struct, frozen=True):
@@ -174,6 +175,11 @@ def split_content(content: Any) -> tuple[str | None, str]:
 def official_finish(reason: str) -> str:
     """OpenAI's word for a finish reason. An unknown one counts as `stop`: the model did end, and the body keeps it."""
     return reason if reason in OFFICIAL_FINISH else _FINISH.get(reason, "stop")
+
+
+def judged_finish(reason: str, *, has_refusal: bool) -> str:
+    """How it ended, for decisions: OpenAI ends a refusal with `stop`, others with content_filter, which it is."""
+    return "content_filter" if has_refusal and reason == "stop" else reason
 
 
 def is_present(raw: msgspec.Raw) -> bool:

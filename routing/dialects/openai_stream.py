@@ -17,7 +17,7 @@ from routing.dialects.openai_clean import PROVIDER_FIELDS, clean, clean_chunk
 from routing.dialects.openai_errors import classify_in_band, finish_fault
 from routing.dialects.openai_face import is_official_chunk
 from routing.dialects.openai_parts import ChoiceDelta, ChoiceParts
-from routing.dialects.openai_shape import read_usage
+from routing.dialects.openai_shape import judged_finish, read_usage
 from routing.dialects.sse import Event, EventReader, Oversized
 
 DONE = b"[DONE]"
@@ -145,11 +145,12 @@ class OpenAIStreamDecoder:
         return Answer(
             body=msgspec.json.encode(self._body(ordered)),
             text=first.text,
-            finish_reason=first.official_finish,
+            finish_reason=judged_finish(first.official_finish, has_refusal=bool(first.refusal)),
             usage=read_usage(self._usage),
             logprobs=first.token_logprobs,
             has_tool_calls=first.has_tool_calls,
             has_refusal=bool(first.refusal),
+            has_sound=first.has_sound,
         )
 
     def _body(self, ordered: list[tuple[int, ChoiceParts]]) -> dict[str, Any]:

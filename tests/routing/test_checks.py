@@ -45,6 +45,21 @@ def said(checked: Answer) -> Any:
     return json.loads(checked.body)["choices"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "is_good"), [('{"city": "Oslo"}', True), ('{"town": "Oslo"}', False), ("{'city': 'Oslo'}", True)]
+)
+def test_a_call_in_the_legacy_form_is_held_to_its_function_too(arguments, is_good):
+    made = {"name": "weather", "arguments": arguments}
+    message = {"role": "assistant", "content": None, "refusal": None, "function_call": made}
+    choice = {"index": 0, "message": message, "finish_reason": "function_call", "logprobs": None}
+    body = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    given = Answer(json.dumps(body).encode(), "", "function_call", has_tool_calls=True)
+    found = check(wanted(functions=[TOOL["function"]]), given)
+    assert (found.flaw is None) is is_good
+    if is_good:
+        assert json.loads(said(found.answer)["function_call"]["arguments"]) == {"city": "Oslo"}
+
+
 @pytest.mark.parametrize("fields", [{}, {"response_format": {"type": "text"}}, {"tools": []}, {"response_format": 7}])
 def test_plain_text_has_nothing_to_check(fields):
     assert expected(asked(**fields)) is None

@@ -1,6 +1,7 @@
 """An attempt has its row before its call, and a closing for whatever came of it."""
 
 import asyncio
+import contextlib
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,8 @@ from jobs.states import Outcome
 from routing.limits import Refusal
 from routing.plan import Plan
 from tests.workers.lab import COST_USD, Lab, answers, refuses, reply
-from tests.workers.server import sends
+from tests.workers.server import Server, sends
+from workers import clocks
 from workers.attempt import Attempt, Made
 from workers.parts import LostLease
 
@@ -79,6 +81,46 @@ async def test_a_broken_connection_after_the_request_leaves_the_cost_unknown(lab
         None,
         "estimate",
     )
+
+
+async def test_an_error_inside_a_200_leaves_the_cost_unknown_for_half_an_answer_may_have_been_made(lab: Lab):
+    lab.script(a=[sends(reply(200, {"error": {"code": "server_is_overloaded", "message": "m"}}))])
+    made = await (await attempt(lab)).call(60)
+    assert isinstance(made, Made)
+    assert (made.closing.failure, made.closing.cost_usd, made.closing.cost_basis) == (
+        FailureKind.OVERLOADED,
+        None,
+        "estimate",
+    )
+
+
+STREAM = b'{"model": "auto", "stream": true, "messages": [{"role": "user", "content": "Where?"}]}'
+HEAD = b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\n\r\n"
+TOKEN = (
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":'
+    b'[{"index":0,"delta":{"content":"Hi"},"finish_reason":null,"logprobs":null}]}\n\n'
+)
+
+
+async def test_a_line_that_is_only_kept_alive_in_mid_answer_is_given_up(lab: Lab, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(clocks, "TOKENS_S", 0.0)
+
+    async def chatters(_server: Server, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + TOKEN)
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                await writer.drain()
+                await asyncio.sleep(0.01)
+                writer.write(b": keep-alive\n\n")
+
+    lab.script(a=[chatters])
+    job = await lab.claimed(request_raw=STREAM)
+    plan = lab.parts.plan(job)
+    assert isinstance(plan, Plan)
+    made = await Attempt(lab.parts, job, plan, plan.steps[0]).call(60)
+    assert isinstance(made, Made)
+    assert isinstance(made.result, Failure)
+    assert (made.result.kind, made.result.code) == (FailureKind.TIMEOUT, "no_tokens")
 
 
 async def test_a_refusal_at_the_gate_writes_no_row_and_makes_no_call(lab: Lab):
