@@ -23,6 +23,10 @@ HEADERS = {"content-type": "application/json", "accept": "application/json"}
 STREAM_HEADERS = {**HEADERS, "accept": "text/event-stream"}
 
 
+RESOURCES = ("models/", "tunedModels/")
+"""What an upstream's name may begin with by itself."""
+
+
 class GeminiDialect:
     """Implements `routing.dialects.base.Dialect`; it has no state, so one serves all calls.
 
@@ -85,10 +89,10 @@ class GeminiDialect:
 
 
 def path_of(upstream: str, *, is_stream: bool) -> str:
-    """Where a model's requests go; a name may be one of `models/`, which is the default, or of `tunedModels/`.
+    """Where a model's requests go; a name without a resource is one of `models/`.
 
     >>> path_of("gemini-2.5-flash", is_stream=True)
     '/models/gemini-2.5-flash:streamGenerateContent?alt=sse'
     """
-    name = quote(upstream if "/" in upstream else f"models/{upstream}", safe="/@:.-_~")
+    name = quote(upstream if upstream.startswith(RESOURCES) else f"models/{upstream}", safe="/@:.-_~")
     return f"/{name}:streamGenerateContent?alt=sse" if is_stream else f"/{name}:generateContent"
