@@ -54,7 +54,7 @@ def asked_of(request: ChatRequest) -> Asked:
     body, messages = request.body, request.messages
     is_special = any(body.get(name) for name in SPECIAL)
     is_plain = all(isinstance(message.get("content"), str) and message.get("role") in SPEAKERS for message in messages)
-    is_plain = is_plain and not any("tool_calls" in message for message in messages)
+    is_plain = is_plain and not any("tool_calls" in message or "function_call" in message for message in messages)
     if is_plain and not is_special and messages[-1].get("role") != "assistant":
         return PLAIN
     functions, stricts = _functions(body), _strict_schemas(body)

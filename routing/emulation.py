@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from jobs.chat import Adaptation, ChatRequest
 from jobs.policy import Policy
+from routing.abilities import PLAIN
 from routing.catalog import Model, Target
 from routing.dialects.base import Asking, Dialect, Unsupported, WireRequest
 from routing.dialects.parts import CannotCarry, cannot
@@ -114,7 +115,7 @@ def emulations(options: Iterable[Option], request: ChatRequest, policy: Policy, 
 
     Complex tool work stays such: without tools of their own none of them is marked reliable for it.
     """
-    if not policy.emulate_tools or not (needs.asked.has_tools or needs.asked.has_calls):
+    if not policy.emulate_tools or needs.asked is PLAIN:
         return {}
     found: dict[str, Carried] = {}
     for option in options:

@@ -248,6 +248,13 @@ def test_complex_tool_work_is_not_emulated_unless_the_policy_trusts_the_unproven
     assert reasons(planned(request, emulate_tools=True, unproven_tools="allow")) == {}
 
 
+def test_a_plan_and_an_attempt_agree_on_whose_past_calls_are_told():
+    legacy = {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": "{}"}}
+    request = asked([ASK, legacy, {"role": "function", "name": "f", "content": "a"}])
+    assert isinstance(emulation_of(request, YES, WITHOUT), Emulation)
+    assert reasons(planned(request, emulate_tools=True, strict=True))["m/plain@p"] == "strict"
+
+
 def test_what_can_not_be_emulated_is_out_with_its_place():
     found = planned(asked([ASK, {"role": "assistant", "content": "It"}], tools=[TOOL]), emulate_tools=True)
     (out,) = found.receipt.excluded
