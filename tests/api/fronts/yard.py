@@ -1,4 +1,4 @@
-"""A yard of real processes for clients of the OpenAI door: an API, an interactive worker, a dispatcher, a provider."""
+"""A yard of real processes for clients of the OpenAI door: an API, a worker, a dispatcher, a provider."""
 
 import os
 import subprocess
@@ -33,6 +33,9 @@ base_url = "{url}"
 dialect = "openai"
 base_url = "{url}"
 [providers.frail]
+dialect = "openai"
+base_url = "{url}"
+[providers.sick]
 dialect = "openai"
 base_url = "{url}"
 [providers.off]
@@ -75,7 +78,15 @@ provider = "{provider}"
 upstream = "{name}"
 price = {{ input = "1.00", output = "2.00", valid_from = 2026-01-01, source = "a test" }}
 """
-SERVED = (("small", "lab"), ("small", "spare"), ("large", "lab"), ("ill", "ill"), ("ill", "frail"), ("dark", "off"))
+SERVED = (
+    ("small", "lab"),
+    ("small", "spare"),
+    ("large", "lab"),
+    ("ill", "ill"),
+    ("ill", "frail"),
+    ("ill", "sick"),
+    ("dark", "off"),
+)
 """What goes wrong goes wrong at providers of its own: their breakers open."""
 START_S = 60.0
 
@@ -109,7 +120,11 @@ def opened(folder: Path, database_url: str, redis_url: str) -> Iterator[Yard]:
             "TOKENYARD_CONFIG": str(config),
         }
         port = next_free_port(HOST, 9300 + os.getpid() % 300)
-        wanted = (processes.api(HOST, port), processes.worker("door", ["interactive"], 8), processes.dispatcher())
+        wanted = (
+            processes.api(HOST, port),
+            processes.worker("door", ["interactive", "bulk"], 8),
+            processes.dispatcher(),
+        )
         running = [Running(process, addresses, folder / f"{process.name}.log") for process in wanted]
         for each in running:
             end.callback(each.end)
