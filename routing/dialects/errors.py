@@ -37,7 +37,6 @@ SENTENCES: dict[FailureKind, str] = {
     FailureKind.MODEL_NOT_FOUND: "The provider does not serve this model under this name",
     FailureKind.BAD_REQUEST: "The provider refused the request",
     FailureKind.CONTEXT_TOO_LONG: "The prompt does not fit the model's window",
-    FailureKind.INVALID_ANSWER: "The model called a tool in a wrong way",
     FailureKind.MALFORMED: "The reply is not a chat completion",
     FailureKind.TRUNCATED: "The answer ended before its end marker",
     FailureKind.INVALID_ANSWER: "The model called a tool in a wrong way",

@@ -15,7 +15,7 @@ from routing.dialects.registry import DIALECTS
 from routing.standing import REMEDIES, Course
 
 K = FailureKind
-OPENAI, ANTHROPIC = DIALECTS["openai"], DIALECTS["anthropic"]
+OPENAI, ANTHROPIC, GEMINI = (DIALECTS[name] for name in ("openai", "anthropic", "gemini"))
 
 
 def openai_error(status: int, code: str | None = None, **fields: Any) -> WireReply:
@@ -25,6 +25,11 @@ def openai_error(status: int, code: str | None = None, **fields: Any) -> WireRep
 def anthropic_error(status: int, kind: str, code: str | None = None) -> WireReply:
     details = {"error_code": code} if code else None
     return reply({"type": "error", "error": {"type": kind, "message": "m", "details": details}}, status)
+
+
+def gemini_error(status: int, word: str, reason: str | None = None) -> WireReply:
+    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}] if reason else []
+    return reply({"error": {"code": status, "message": "m", "status": word, "details": details}}, status)
 
 
 def reply(body: Any, status: int = 200) -> WireReply:
@@ -55,6 +60,10 @@ def test_a_status_alone_tells_enough_on_every_wire(dialect: Dialect, status: int
     [
         (OPENAI, openai_error(503, "server_is_overloaded"), K.OVERLOADED),
         (ANTHROPIC, anthropic_error(529, "overloaded_error"), K.OVERLOADED),
+        (GEMINI, gemini_error(503, "UNAVAILABLE"), K.OVERLOADED),
+        (GEMINI, gemini_error(429, "RESOURCE_EXHAUSTED"), K.RATE_LIMITED),
+        (GEMINI, gemini_error(403, "PERMISSION_DENIED", "BILLING_DISABLED"), K.NO_CREDIT),
+        (GEMINI, gemini_error(400, "INVALID_ARGUMENT", "API_KEY_INVALID"), K.BAD_KEY),
         (OPENAI, openai_error(429, "slow_down"), K.RATE_LIMITED),
         (ANTHROPIC, anthropic_error(429, "rate_limit_error"), K.RATE_LIMITED),
         (OPENAI, openai_error(429, "insufficient_quota"), K.NO_CREDIT),
@@ -68,6 +77,7 @@ def test_a_status_alone_tells_enough_on_every_wire(dialect: Dialect, status: int
         (OPENAI, reply({"error": {"code": 429, "message": "m"}}), K.RATE_LIMITED),
         (OPENAI, reply({"error": {"code": "server_is_overloaded", "message": "m"}}), K.OVERLOADED),
         (ANTHROPIC, anthropic_error(200, "overloaded_error"), K.OVERLOADED),
+        (GEMINI, reply({"error": {"code": 503, "status": "UNAVAILABLE"}}), K.OVERLOADED),
     ],
 )
 def test_what_a_provider_says_beside_its_status(dialect: Dialect, signal: WireReply, kind: FailureKind):
@@ -76,10 +86,11 @@ def test_what_a_provider_says_beside_its_status(dialect: Dialect, signal: WireRe
     assert found.kind is kind
 
 
-def test_the_wait_that_google_puts_into_the_body_is_kept_on_its_openai_face():
+@pytest.mark.parametrize("dialect", [OPENAI, GEMINI], ids=["its OpenAI face", "its own wire"])
+def test_the_wait_that_google_puts_into_the_body_is_kept(dialect: Dialect):
     info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.4s"}
     listed = [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [{}, 7, info]}}]
-    found = OPENAI.classify(reply(listed, 429))
+    found = dialect.classify(reply(listed, 429))
     assert (found.kind, found.retry_after_s) == (K.RATE_LIMITED, 34.4)
 
 
@@ -96,6 +107,13 @@ def anthropic_answer(reason: str | None, *texts: str) -> WireReply:
     return reply({**head, "stop_reason": reason, "stop_sequence": None, "usage": usage})
 
 
+def gemini_answer(reason: str | None, *texts: str, **head: Any) -> WireReply:
+    content = {"role": "model", "parts": [{"text": text} for text in texts]}
+    candidate = {"content": content, "finishReason": reason, "index": 0}
+    usage = {"promptTokenCount": 3, "candidatesTokenCount": 1, "totalTokenCount": 4}
+    return reply({"candidates": [candidate], "usageMetadata": usage, "responseId": "r", "modelVersion": "m", **head})
+
+
 SOUND = {"id": "a", "data": "AAAA", "expires_at": 1, "transcript": "Hi"}
 
 
@@ -107,6 +125,12 @@ SOUND = {"id": "a", "data": "AAAA", "expires_at": 1, "transcript": "Hi"}
         (ANTHROPIC, anthropic_answer("max_tokens", "a"), "length", False),
         (ANTHROPIC, anthropic_answer("max_tokens"), "length", False),
         (ANTHROPIC, anthropic_answer("model_context_window_exceeded", "a"), "length", False),
+        (GEMINI, gemini_answer("MAX_TOKENS", "a"), "length", False),
+        (GEMINI, gemini_answer("MAX_TOKENS"), "length", False),
+        *((GEMINI, gemini_answer(word, "a"), "content_filter", False) for word in ("SAFETY", "RECITATION", "SPII")),
+        (GEMINI, gemini_answer("PROHIBITED_CONTENT"), "content_filter", False),
+        (GEMINI, reply({"promptFeedback": {"blockReason": "SAFETY"}}), "content_filter", False),
+        (GEMINI, gemini_answer("STOP"), "stop", True),
         (OPENAI, openai_answer("content_filter", content="a"), "content_filter", False),
         (OPENAI, openai_answer("content_filter"), "content_filter", False),
         (OPENAI, openai_answer("stop", refusal="I won't"), "content_filter", False),
@@ -134,6 +158,10 @@ def test_answers_that_are_less_than_asked_for_say_so(
         (OPENAI, openai_answer("error", content="a"), K.TRANSIENT),
         (OPENAI, openai_answer("insufficient_system_resource", content="a"), K.OVERLOADED),
         (ANTHROPIC, anthropic_answer(None, "a"), K.TRUNCATED),
+        (GEMINI, gemini_answer(None, "a"), K.TRUNCATED),
+        (GEMINI, gemini_answer("MALFORMED_FUNCTION_CALL"), K.INVALID_ANSWER),
+        (GEMINI, WireReply(200, {}, b"<html>"), K.MALFORMED),
+        (GEMINI, WireReply(200, {}, b"{}"), K.MALFORMED),
         (OPENAI, WireReply(200, {}, b"<html>"), K.MALFORMED),
         (ANTHROPIC, WireReply(200, {}, b"<html>"), K.MALFORMED),
         (OPENAI, WireReply(200, {}, b"{}"), K.MALFORMED),
@@ -175,6 +203,10 @@ STREAMED: dict[str, list[bytes]] = {
         event("message_stop"),
     ],
 }
+STREAMED["gemini"] = [
+    b"data: " + gemini_answer(None, "Hi").body + b"\r\n\r\n",
+    b"data: " + gemini_answer("STOP").body + b"\r\n\r\n",
+]
 NOISE = (b": keep-alive\n\n", b"\n\n", b": OPENROUTER PROCESSING\n\n", b'event: ping\ndata: {"type": "ping"}\n\n')
 
 
