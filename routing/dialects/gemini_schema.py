@@ -7,6 +7,8 @@ status 400 (wire-formats 2.6 case 18). All that a schema loses is named in one a
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from jobs.chat import Adaptation
 from routing.dialects.parts import Notes
 from routing.dialects.schemas import Schema
@@ -44,6 +46,8 @@ _TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object",
 
 def json_schema(schema: Schema, where: str, notes: Notes) -> dict[str, Any]:
     """A schema for the fields that take JSON Schema: beside `$ref` only keywords with a `$` may stand there."""
+    if b'"$ref"' not in msgspec.json.encode(schema):
+        return dict(schema)
     lost: set[str] = set()
     clean = _without_neighbours(schema, lost, 0)
     if lost:
