@@ -1,6 +1,6 @@
 """Draws docs/dialects.md: gives each field of a body to each dialect; compares what leaves with and without it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from routing.catalog import Deployment, Model, Target
 from routing.dialects.accent_table import ACCENTS
 from routing.dialects.accents import CORE, OFFICIAL, Accent
 from routing.dialects.base import Asking, Dialect, Unsupported, WireRequest
+from routing.dialects.gemini_models import FAMILIES, Family
 from routing.dialects.openai_draft import DEFAULTS
 from routing.dialects.openai_fields import ESSENTIAL
 from routing.dialects.registry import ACCENTED, DIALECTS
@@ -158,6 +159,25 @@ them. Correct one by a pull request: they are a table (`routing/dialects/accent_
 
 The core, taken by all: {core}.
 """
+ON_FAMILIES = """
+## The families of `gemini`
+
+One wire, but what one of Google's models takes another answers with status 400. The family follows from the model's
+name at the provider, else from its name in the catalogue; any other name is sent all of it. What a family lacks is told
+or refused as everywhere; the facts and their sources are a table (`routing/dialects/gemini_models.py`).
+"""
+FAMILY_FACTS: Mapping[str, Callable[[Family], Any]] = {
+    "thoughts": lambda family: family.thinking,
+    "JSON Schema": lambda family: family.takes_json_schema,
+    "functions with JSON": lambda family: family.mixes_tools_and_json,
+    "ids of calls": lambda family: family.has_call_ids,
+    "signatures demanded": lambda family: family.demands_signatures,
+    "images in results": lambda family: family.takes_media_in_results,
+    "addresses": lambda family: family.takes_urls,
+    "penalties": lambda family: family.takes_penalties,
+    "log-probabilities": lambda family: family.takes_logprobs,
+    "instructions": lambda family: family.takes_system,
+}
 ON_MODELS = """
 ## What the model decides
 
@@ -190,10 +210,19 @@ def page() -> str:
         "",
         _head("asked", list(_NARROW)),
         *(_row(asked, (ACCENTED["openai"][name] for name in _NARROW)) for asked in _TELLING),
+        ON_FAMILIES,
+        _head("name like", list(FAMILY_FACTS), code=False),
+        *(_family(pattern.pattern.replace("|", " or "), family) for pattern, family in FAMILIES),
         ON_MODELS,
         *(f"- `{field}`: {', '.join(f'`{_json(value)}`' for value in values)}" for field, values in silent.items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _family(name: str, family: Family) -> str:
+    facts = (told(family) for told in FAMILY_FACTS.values())
+    shown = ({True: "yes", False: "no"}.get(fact, fact) for fact in facts)
+    return f"| `{name}` | {' | '.join(shown)} |"
 
 
 def _head(first: str, names: list[str], *, code: bool = True) -> str:
