@@ -52,6 +52,7 @@ from jobs.broker import Bells, make_app
 from jobs.configuration import load, load_catalog, providers_on
 from jobs.health import HealthReader
 from jobs.job import Submission
+from jobs.lessons import Lessons
 from jobs.resolver import Names
 from jobs.settings import Settings
 from jobs.signals import Signals
@@ -133,7 +134,13 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             log.exception("the API could not start")
             raise
         app.state.front = front
-        always = (front.ring.work(), front.signals.hear_endings(), front.tokens.hear(), meters.watch_loop())
+        always = (
+            front.ring.work(),
+            front.signals.hear_endings(),
+            front.tokens.hear(),
+            front.lessons.work(),
+            meters.watch_loop(),
+        )
         background = [asyncio.create_task(work) for work in always]
         try:
             yield
@@ -167,7 +174,9 @@ def build(settings: Settings) -> Front:
     signals = Signals(settings.redis_url)
     reader = HealthReader(settings.redis_url)
     catalog = load_catalog(settings)
-    yard = Yard(catalog, providers_on(settings), settings.policies_version, providers=settings.providers)
+    lessons = Lessons(database)
+    enabled, version = providers_on(settings), settings.policies_version
+    yard = Yard(catalog, enabled, version, providers=settings.providers, fits=lessons.fits)
     submissions: Flush[Submission, UUID] = Flush(
         database, insert, lambda row: row.id, window_s=0.0, patience_s=(), told=meters.flushed("submissions")
     )
@@ -178,6 +187,7 @@ def build(settings: Settings) -> Front:
         tokens=TokenHub(settings.redis_url),
         endings=Endings(database),
         health=reader,
+        lessons=lessons,
         ring=Ring(Bells(make_app(settings.redis_url)), signals),
         submissions=submissions,
         keys=Keyring(database),

@@ -16,6 +16,7 @@ from api.quota import Quota
 from api.ring import Ring
 from jobs.health import HealthReader
 from jobs.job import Submission
+from jobs.lessons import Lessons
 from jobs.policy import Policy
 from jobs.resolver import Resolver
 from jobs.settings import Settings
@@ -37,6 +38,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     tokens: TokenHub
     endings: Endings
     health: HealthReader
+    lessons: Lessons
     ring: Ring
     submissions: Flush[Submission, uuid.UUID]
     keys: Keyring

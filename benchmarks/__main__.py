@@ -2,7 +2,8 @@
 
     python -m benchmarks                        # all, once: three to five minutes
     python -m benchmarks --runs 3               # medians; sides take turns, so that a slow minute hits all
-    python -m benchmarks --only yard threads    # some parts: prefork, threads, bare, yard, room, crowd, front, dialects
+    python -m benchmarks --only yard threads    # some parts: prefork, threads, bare, yard, room, crowd, front,
+                                                #   dialects, tokens
 
 Exit status 1 when a bar was missed. `benchmarks/README.md` says what is measured and how, and where to look further.
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import crowd, dialects, front, yard
+from benchmarks import crowd, dialects, front, tokens, yard
 from benchmarks.figures import Figures, medians
 from benchmarks.peers import run as peers
 from benchmarks.report import Report, machine
@@ -33,7 +34,7 @@ SIDES: dict[str, Callable[[int], Figures]] = {
     "bare": lambda jobs: peers.bare(FOLDER, jobs),
     "yard": lambda jobs: yard.end_to_end(FOLDER, jobs),
 }
-ROOM, CROWD, FRONT, DIALECTS = "room", "crowd", "front", "dialects"
+ROOM, CROWD, FRONT, DIALECTS, TOKENS = "room", "crowd", "front", "dialects", "tokens"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -60,7 +61,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     """The command line's choices: runs, jobs, only."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parts = [*SIDES, ROOM, CROWD, FRONT, DIALECTS]
+    parts = [*SIDES, ROOM, CROWD, FRONT, DIALECTS, TOKENS]
     parser.add_argument("--runs", type=int, default=1, help="turns of all sides; the table has medians (default 1)")
     parser.add_argument("--jobs", type=int, default=4000, help="jobs for a side, prefork a tenth (default 4000)")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="parts to run (default all)")
@@ -90,7 +91,16 @@ def bench(runs: int, jobs: int, parts: list[str]) -> Report:
         crowd=crowd.crowd(FOLDER) if CROWD in parts else None,
         door=front.front(FOLDER) if FRONT in parts else None,
         dialects=dialects.costs() if DIALECTS in parts else [],
+        tokens=_tokens() if TOKENS in parts else [],
     )
+
+
+def _tokens() -> list[tokens.Judged]:
+    tokenizer = tokens.tekken()
+    if tokenizer is None:
+        print("tokens: skipped, mistral-common is not installed (requirements/test.lock has it)", flush=True)
+        return []
+    return tokens.table(tokenizer)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import psutil
 
 from benchmarks import dialects as translations
+from benchmarks import tokens as estimates
 from benchmarks.bars import Bar
 from benchmarks.crowd import Crowd
 from benchmarks.figures import UPSTREAM, Figures
@@ -38,6 +39,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     crowd: Crowd | None = None
     door: Door | None = None
     dialects: list[translations.Cost] = []
+    tokens: list[estimates.Judged] = []
 
     def bars(self) -> list[Bar]:
         """The bars that the measured parts can be held to."""
@@ -49,12 +51,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             *self._crowd_bars(),
             *door,
             *translations.bars(self.dialects),
+            *estimates.bars(self.tokens),
         ]
 
     def text(self) -> str:
         """The whole report for a terminal."""
         door = ["", *lines(self.door)] if self.door is not None else []
-        return "\n".join([*table(self.sides), *door, "", *(bar.line for bar in self.bars())])
+        tokens = ["", *estimates.lines(self.tokens)] if self.tokens else []
+        return "\n".join([*table(self.sides), *door, *tokens, "", *(bar.line for bar in self.bars())])
 
     def keep(self, path: Path) -> None:
         """Write it as JSON."""

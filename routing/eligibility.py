@@ -6,14 +6,16 @@ from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from jobs.chat import ChatRequest, Usage
 from jobs.policy import Intent, Policy
 from routing.abilities import Asked, asked_of
 from routing.catalog import Catalog, Deployment, Model
-from routing.fit import Room, system_tokens
+from routing.fit import Count, Room, system_tokens
+from routing.learn.fits import Fit
 from routing.prices import Price
-from routing.tokens import InputEstimate, estimate
+from routing.tokens import InputEstimate, estimate, high_tokens
 
 AUTO = "auto"
 """The policy that ships and that a request without a model means; it alone never mixes sandbox with real."""
@@ -145,7 +147,7 @@ def lineup(policy: Policy, catalog: Catalog, enabled: frozenset[str], day: dt.da
 
 def _without_sandbox(option: Option) -> Option:
     if option.fault is None and option.deployment.is_sandbox:
-        return msgspec.structs.replace(option, fault=Reason.SANDBOX_MIXED)
+        return replace(option, fault=Reason.SANDBOX_MIXED)
     return option
 
 
@@ -153,6 +155,8 @@ class Needs(msgspec.Struct, frozen=True):
     """What a job asks of whoever carries it; worked out once, checked against every option."""
 
     input: InputEstimate
+    """By what was learnt of the deployment, once `mended`; the shipped guess before."""
+    guess: InputEstimate
     system_tokens: int
     max_output_tokens: int | None
     """The caller's cap for one answer."""
@@ -166,6 +170,8 @@ class Needs(msgspec.Struct, frozen=True):
     has_sound: bool
     """It may hold sound, or ask for it."""
     intent: Intent
+    fit: Fit | None = None
+    """What was learnt of the deployment that is looked at."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -183,6 +189,10 @@ class Step(msgspec.Struct, frozen=True):
     """Estimate, see `routing.tokens`."""
     output_tokens_bound: int
     """Most output tokens of all choices together."""
+    guess: InputEstimate | None = None
+    """Before anything learnt; what is billed for it teaches."""
+    fit: Fit | None = None
+    """By which `input_tokens` and the bound were estimated."""
     room: Room | None = None
     """The prompt is too long for this model and is cut to this, see `routing.fit`."""
 
@@ -198,8 +208,10 @@ def needs_of(request: ChatRequest, intent: Intent, policy: Policy | None = None)
     Who names one model wants that one; a policy's list is for us to choose from.
     """
     has_cache_marks, has_sound = dear_parts(request.raw)
+    guess = estimate(request)
     return Needs(
-        input=estimate(request),
+        input=guess,
+        guess=guess,
         system_tokens=system_tokens(request),
         max_output_tokens=request.max_output_tokens,
         choices=request.choices,
@@ -209,6 +221,16 @@ def needs_of(request: ChatRequest, intent: Intent, policy: Policy | None = None)
         has_sound=has_sound,
         intent=intent,
     )
+
+
+def mended(needs: Needs, fit: Fit | None) -> Needs:
+    """The same needs, their tokens counted as was learnt of one deployment."""
+    return needs if fit is None else replace(needs, input=fit.estimate(needs.guess), fit=fit)
+
+
+def counter(fit: Fit | None) -> Count:
+    """Counts what a request will hardly exceed at one deployment."""
+    return high_tokens if fit is None else lambda request: fit.estimate(estimate(request)).high_tokens
 
 
 def dear_parts(raw: bytes) -> tuple[bool, bool]:
@@ -333,11 +355,13 @@ def step_of(option: Option, needs: Needs) -> Step:
         bound_usd=bound_usd,
         input_tokens=needs.input.tokens,
         output_tokens_bound=longest * needs.choices,
+        guess=needs.guess,
+        fit=needs.fit,
     )
 
 
 def again(step: Step, request: ChatRequest, intent: Intent) -> Step | None:
     """The same step for a request that has become longer; None when it can't carry that."""
     option = Option(step.id, step.deployment, step.model, step.tier, rank=0, price=step.price)
-    needs = needs_of(request, intent)
+    needs = mended(needs_of(request, intent), step.fit)
     return step_of(option, needs) if fault_of(option, needs) is None else None

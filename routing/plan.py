@@ -27,16 +27,18 @@ from routing.eligibility import (
     Option,
     Reason,
     Step,
+    counter,
     distance,
     fault_of,
     lineup,
+    mended,
     needs_of,
     room_of,
     step_of,
 )
 from routing.emulation import Carried, Emulation, carry, emulations
 from routing.fit import fit
-from routing.tokens import high_tokens
+from routing.learn.fits import Fit
 from routing.waybill import Ruled, complaint, receipt
 
 __all__ = ["Plan", "Step", "UnknownName", "Yard", "feasible", "plan", "policy_for", "rendezvous"]
@@ -70,6 +72,8 @@ class Yard(msgspec.Struct, frozen=True, eq=False):
     """Whose prices count; None: the newest."""
     providers: Mapping[str, Provider] = {}
     """How each is spoken with; of one that is not here it is not known what its wire can carry."""
+    fits: Mapping[str, Fit] = {}
+    """What was learnt of each deployment's tokens; whoever gave it may fill it while jobs are planned."""
     lineups: dict[Policy, Lineup] = {}
     """Filled by `lineup`: laying a policy over the catalogue costs more than planning a job with it."""
 
@@ -137,7 +141,7 @@ def plan(
     needs = needs_of(request, intent, policy)
     too_long = request if policy.on_overflow and not strict else None
     emulated = emulations(line.options, request, policy, needs)
-    able, ruled_out = _judge_options(line.options, policy, needs, too_long, emulated)
+    able, ruled_out = _judge_options(line.options, policy, needs, too_long, emulated, yard.fits)
     if strict or needs.asked is not PLAIN:
         asking = Asking(needs_logprobs=policy.min_confidence is not None)
         able, refused = _by_wire(able, request, asking, yard.providers, strict=strict)
@@ -177,17 +181,18 @@ def _judge_options(
     needs: Needs,
     too_long: ChatRequest | None,
     emulated: Mapping[str, Carried],
+    fits: Mapping[str, Fit],
 ) -> tuple[list[_Able], list[Ruled]]:
     """Who can carry the job, and who cannot. `too_long` is the request where it may be cut to a window."""
     able: list[_Able] = []
     ruled_out: list[Ruled] = []
     budget_usd = needs.intent.max_cost_usd
     for option in options:
-        emulation = None
+        emulation, learnt = None, fits.get(option.id)
         if emulated and (carried := emulated.get(option.id)) is not None:
-            emulation, step = _emulating(option, carried)
+            emulation, step = _emulating(option, carried, learnt)
         else:
-            step = _step_or_fault(option, needs, too_long, policy)
+            step = _step_or_fault(option, mended(needs, learnt), too_long, policy)
         if not isinstance(step, Step):
             ruled_out.append(step)
             continue
@@ -209,23 +214,24 @@ def _step_or_fault(option: Option, needs: Needs, too_long: ChatRequest | None, p
     return step or Ruled(option.id, reason, distance(reason, option))
 
 
-def _emulating(option: Option, carried: Carried) -> tuple[Emulation | None, Step | Ruled]:
+def _emulating(option: Option, carried: Carried, learnt: Fit | None) -> tuple[Emulation | None, Step | Ruled]:
     """A candidate that is asked for tool calls as JSON; its prompt is never cut, for the words must stand whole."""
     if isinstance(carried.emulation, Unsupported):
         return None, _refused(option, Reason.UNSUPPORTED, _told(carried.emulation))
-    reason = fault_of(option, carried.needs)
+    needs = mended(carried.needs, learnt)
+    reason = fault_of(option, needs)
     if reason is not None:
         return None, Ruled(option.id, reason, distance(reason, option))
-    return carried.emulation, step_of(option, carried.needs)
+    return carried.emulation, step_of(option, needs)
 
 
 def _squeezed(option: Option, needs: Needs, request: ChatRequest, policy: Policy) -> Step | None:
     """The step for a prompt cut to this model's room; None where that is not enough, or not all that is in the way."""
     room = room_of(option, needs)
-    cut = fit(request, room, policy.on_overflow, high_tokens)
+    cut = fit(request, room, policy.on_overflow, counter(needs.fit))
     if cut is None:
         return None
-    shorter = needs_of(cut.request, needs.intent, policy)
+    shorter = mended(needs_of(cut.request, needs.intent, policy), needs.fit)
     return replace(step_of(option, shorter), room=room) if fault_of(option, shorter) is None else None
 
 

@@ -1,29 +1,53 @@
-"""Estimates the tokens of a request without a tokenizer: cheap, the same for every model, and known to be rough."""
+"""Measures a request's text for token estimates: counts of byte classes, at C speed, and what kind of text it is.
+
+No tokenizer is asked. Tokens are nearly linear in a few counts (words, letters by script, digits, signs); the weights
+here are the shipped guess, and `routing.learn` mends them for each deployment from the usage that providers report.
+"""
 
 from collections.abc import Mapping
+from operator import mul
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from jobs.chat import ChatRequest
+from routing.token_kinds import ASCII_CODES, CLASSES, CODES, TABLE, kind_of
+from routing.token_weights import WEIGHTS
 
-BYTES_PER_TOKEN = 4
-"""OpenAI's rule of thumb for English ("What are tokens": about 4 characters). Counted in UTF-8 bytes instead, it
-also holds for scripts whose characters take three bytes and about one token."""
+__all__ = ["COUNTS", "InputEstimate", "Measure", "dot", "estimate", "measured", "text_size"]
+
 BYTES_PER_TOKEN_AT_LEAST = 2
 """For the bound: digits, code and dense scripts stay above it; only random bytes go below."""
 MESSAGE_TOKENS = 8
-"""Role and separators of one message; chat templates take 3 to 7."""
+"""Role and separators of one message, for the bound; chat templates take 3 to 7."""
 IMAGE_TOKENS = 1_500
 """Flat, above the dearest image of OpenAI's tile scheme: 85 + 170 for each of at most 8 tiles."""
-SCALAR_BYTES = 8
-"""A number, true or false inside a schema, with its comma."""
+SCALAR_TEXT = "  false,"
+"""A number, true or false inside a schema, with its comma, as text of the usual length."""
 SCHEMA_FIELDS = ("tools", "functions", "response_format")
 """Parts of the body beside the messages that a provider puts in front of the model."""
+GUESS_LOW, GUESS_HIGH = 0.8, 1.25
+"""Band of the shipped guess: 9 of 10 counts of o200k and of Mistral's tekken lay within, over 24 kinds of text."""
+
+COUNTS = ("messages", "tools", "words", "indents", "humps", "inside", *CLASSES)
+"""What is counted: messages; 1 where tools are offered; words; double blanks; capitals after small letters; bytes
+inside characters; then bytes by class."""
+
+NO_OTHERS = (0,) * (len(CODES) - len(ASCII_CODES))
 
 
-HIGH_SHARE = 1.2
-"""Nine of ten prompts stay below so much of what was expected: dense scripts and JSON come to 3.3 bytes a token."""
+class Measure(msgspec.Struct, frozen=True):
+    """What is known of a prompt without knowing who will read it."""
+
+    counts: tuple[float, ...]
+    """In the order of COUNTS."""
+    kind: str
+    """What kind of text it mostly is: a language, a script, code, json."""
+    flat_tokens: int = 0
+    """For images."""
+    is_text: bool = True
+    """Nothing else is in it, so that what it was billed teaches something."""
 
 
 class InputEstimate(msgspec.Struct, frozen=True):
@@ -34,75 +58,111 @@ class InputEstimate(msgspec.Struct, frozen=True):
     bound_tokens: int
     """What it will not exceed for natural text and code. A weakness: random bytes can; the ledger then says so."""
     has_images: bool
+    high_tokens: int = 0
+    """Upper edge of the band that holds 9 of 10 counts: what a window is measured by."""
+    low_tokens: int = 0
+    measure: Measure | None = None
 
-    @property
-    def high_tokens(self) -> int:
-        """What nine of ten prompts like this stay below: what a window is measured by."""
-        return min(self.bound_tokens, round(self.tokens * HIGH_SHARE))
+
+def dot(weights: tuple[float, ...], counts: tuple[float, ...]) -> float:
+    """Their products' sum: tokens."""
+    return float(sum(map(mul, weights, counts)))
 
 
 def estimate(request: ChatRequest) -> InputEstimate:
-    """Tokens of the messages, tool definitions and answer schema. Never raises.
-
-    >>> estimate(ChatRequest.parse(b'{"messages": [{"role": "user", "content": "hi there"}]}')).tokens
-    10
-    """
-    text_bytes = images = 0
+    """Tokens of the messages, tool definitions and answer schema, by the shipped weights. Never raises."""
+    texts: list[str] = []
+    images = strange = 0
     messages = request.messages
     for message in messages:
         content = message.get("content")
         if isinstance(content, str):
-            text_bytes += _size(content)
+            texts.append(content)
         elif isinstance(content, list):
             images += sum(map(_is_image, content))
-            text_bytes += sum(_part_size(part) for part in content)
+            strange += sum(_read_part(part, texts) for part in content)
         if "tool_calls" in message:
-            text_bytes += text_size(message["tool_calls"])
+            _read(message["tool_calls"], texts)
     for field in SCHEMA_FIELDS:
         if field in request.body:
-            text_bytes += text_size(request.body[field])
-    flat = MESSAGE_TOKENS * len(messages) + IMAGE_TOKENS * images
+            _read(request.body[field], texts)
+    has_tools = bool(request.body.get("tools") or request.body.get("functions"))
+    raw = "\n".join(texts).encode("utf-8", "surrogatepass")
+    measure = measured(raw, len(messages), has_tools=has_tools)
+    if strange:
+        measure = replace(measure, flat_tokens=IMAGE_TOKENS * images, is_text=False)
+    flat = MESSAGE_TOKENS * len(messages) + measure.flat_tokens
+    bound = flat + -(-len(raw) // BYTES_PER_TOKEN_AT_LEAST)
+    guess = measure.flat_tokens + max(len(messages), round(dot(WEIGHTS, measure.counts)))
+    guess = min(guess, bound)
     return InputEstimate(
-        tokens=flat + -(-text_bytes // BYTES_PER_TOKEN),
-        bound_tokens=flat + -(-text_bytes // BYTES_PER_TOKEN_AT_LEAST),
+        tokens=guess,
+        bound_tokens=bound,
         has_images=images > 0,
+        high_tokens=min(bound, round(guess * GUESS_HIGH)),
+        low_tokens=round(guess * GUESS_LOW),
+        measure=measure,
     )
 
 
 def high_tokens(request: ChatRequest) -> int:
-    """What nine of ten prompts like this stay below."""
+    """What nineteen of twenty prompts like this stay below, by the shipped guess."""
     return estimate(request).high_tokens
+
+
+def measured(raw: bytes, messages: int = 1, *, has_tools: bool = False) -> Measure:
+    """The measure of a text in UTF-8. Some 30 microseconds for 1,000 bytes of English, less for other scripts."""
+    classed = raw.translate(TABLE)
+    found = (*map(classed.count, ASCII_CODES), *NO_OTHERS) if raw.isascii() else tuple(map(classed.count, CODES))
+    counts = (
+        messages,
+        int(has_tools),
+        len(raw.split()),
+        raw.count(b"  "),
+        classed.count(b"\x01\x02"),
+        len(raw) - sum(found),
+        *found,
+    )
+    return Measure(counts, kind_of(raw, found))
 
 
 def text_size(value: Any) -> int:
     """UTF-8 bytes of all the text in a JSON value, keys included. Walks without recursion, so depth cannot hurt."""
-    total = 0
+    texts: list[str] = []
+    _read(value, texts)
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+
+
+def _read(value: Any, texts: list[str]) -> None:
+    """All the text in a JSON value, keys included. Walks without recursion, so depth cannot hurt."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
         if isinstance(item, str):
-            total += _size(item)
+            texts.append(item)
         elif isinstance(item, Mapping):
-            total += sum(map(_size, item))
+            texts.extend(item)
             waiting.extend(item.values())
         elif isinstance(item, list | tuple):
             waiting.extend(item)
         elif item is not None:
-            total += SCALAR_BYTES
-    return total
+            texts.append(SCALAR_TEXT)
 
 
 def _is_image(part: object) -> bool:
     return isinstance(part, dict) and part.get("type") in ("image_url", "input_image")
 
 
-def _part_size(part: object) -> int:
-    """A content part: its text alone when it is text, nothing for an image, else everything in it."""
+def _read_part(part: object, texts: list[str]) -> bool:
+    """A content part: its text alone when it is text, nothing for an image, else everything in it.
+
+    Whether it was anything but text.
+    """
     if _is_image(part):
-        return 0
+        return True
     text = part.get("text") if isinstance(part, dict) else None
-    return _size(text) if isinstance(text, str) else text_size(part)
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    if isinstance(text, str):
+        texts.append(text)
+        return False
+    _read(part, texts)
+    return True

@@ -78,7 +78,7 @@ def receipt(
         eligible=len(steps),
         excluded=tuple(Exclusion(one.id, one.reason.value, one.detail) for one in ruled_out[:MAX_EXCLUDED]),
         excluded_more=_count(ruled_out[MAX_EXCLUDED:], more_off),
-        input_tokens_estimate=needs.input.tokens,
+        input_tokens_estimate=steps[0].input_tokens if steps else needs.input.tokens,
         output_tokens_bound=steps[0].output_tokens_bound if steps else 0,
         binding=_binding(steps, ruled_out, policy),
         notes=_notes(policy, needs.intent),

@@ -21,14 +21,13 @@ from routing.checks import Flaw, expected
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireRequest
 from routing.dialects.fences import UnfencedStream, unfenced
 from routing.dialects.registry import accent_of, dialect_of
-from routing.eligibility import Step
+from routing.eligibility import Step, counter
 from routing.emulated_answers import check_answer
 from routing.emulation import Emulation, carry, emulation_of
 from routing.fit import fitted
 from routing.limits import Refusal
 from routing.plan import Plan
 from routing.timeouts import clocks
-from routing.tokens import high_tokens
 from workers import transport
 from workers.clocks import TokenClock, call_failure
 from workers.gate import Entry
@@ -40,6 +39,8 @@ UNSENT = frozenset({FailureKind.UNREACHABLE, FailureKind.UNSUPPORTED})
 """Failures of calls whose bytes never left."""
 
 
+PROMPT = ("messages", "tools", "functions", "response_format")
+"""Parts of the request that are counted as its input."""
 OFF_LOOP_BYTES = 100_000
 """A larger answer is checked in a thread."""
 REQUEST_SENT_S = 0.05
@@ -97,7 +98,7 @@ class Attempt:
         self._first_token_s: float | None = None
         self._is_open = False
         self._known: Closing | None = None
-        self._request, self._shown = fitted(job.request, step.room, plan.policy.on_overflow, high_tokens)
+        self._request, self._shown = fitted(job.request, step.room, plan.policy.on_overflow, counter(step.fit))
         self._flaw: Flaw | None = None
         self._emulation: Emulation | None = None
 
@@ -123,6 +124,7 @@ class Attempt:
             with self._parts.telemetry.calling(self._job, self.id, self._step) as called:
                 wire = self._encode()
                 result, mended = await self._checked(await self._send(wire, entry, time_left_s))
+                self._teach(wire, result)
                 self._known = self._closing(result)
                 called.ended(self._known, result)
         finally:
@@ -147,6 +149,14 @@ class Attempt:
             found = check_answer(self._emulation, wanted, result)
         self._flaw = found.flaw
         return found.answer, found.adaptations
+
+    def _teach(self, wire: WireRequest | Unsupported, result: Answer | Failure) -> None:
+        """What was billed for a prompt that left as it came says how this deployment counts."""
+        if isinstance(wire, Unsupported) or isinstance(result, Failure) or self._step.guess is None:
+            return
+        usage = believable(result.usage)
+        if usage is not None and not any(change.field.startswith(PROMPT) for change in wire.adaptations):
+            self._parts.saw_usage(self._step.id, self._step.guess, usage.input_tokens)
 
     def cut(self) -> Closing | None:
         """The closing of a call that we cut ourselves; None when none was open. It may have been billed."""

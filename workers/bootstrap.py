@@ -8,7 +8,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from uuid import UUID, uuid4
@@ -20,6 +20,7 @@ from jobs.configuration import load_catalog, providers_on
 from jobs.gatekeys import CHANNEL
 from jobs.job import Job
 from jobs.lanes import Lane
+from jobs.lessons import Lessons
 from jobs.settings import Settings, SettingsError
 from jobs.signals import CANCEL, Signals
 from jobs.store.beats import Beats
@@ -28,6 +29,7 @@ from jobs.store.recent import last_minute
 from jobs.store.session import Database, StoreUnavailable
 from routing.catalog import Catalog
 from routing.dialects.registry import check_accents
+from routing.learn.fits import Fit
 from routing.plan import Plan, UnknownName, Yard, plan, policy_for
 from workers.counters import FallbackCounters, MemoryCounters, RedisCounters, Seed
 from workers.gate import Gate, fingerprints
@@ -67,9 +69,12 @@ def in_quarantine(settings: Settings) -> Settings:
     return replace(settings, worker=replace(settings.worker, slots=1, calls_in_flight=1))
 
 
-def planner(settings: Settings, catalog: Catalog) -> Callable[[Job], Plan | UnknownName]:
-    """The decision of every job's route, over this process's settings and catalogue."""
-    yard = Yard(catalog, providers_on(settings), settings.policies_version, providers=settings.providers)
+def planner(
+    settings: Settings, catalog: Catalog, fits: Mapping[str, Fit] | None = None
+) -> Callable[[Job], Plan | UnknownName]:
+    """The decision of every job's route, over this process's settings, catalogue and what it learns of tokens."""
+    enabled, fits = providers_on(settings), {} if fits is None else fits
+    yard = Yard(catalog, enabled, settings.policies_version, providers=settings.providers, fits=fits)
 
     def plan_job(job: Job) -> Plan | UnknownName:
         nonlocal yard
@@ -110,8 +115,10 @@ async def build(settings: Settings) -> Parts:
     transport = Transport(allow_real=settings.allow_real_calls)
     parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
     check_accents(settings.providers)
-    parts.plan = planner(settings, load_catalog(settings))
-    parts.background += [health.work, partial(parts.signals.listen, CHANNEL, health.hear)]
+    lessons = Lessons(claims)  # its commits may be lost in a crash: some seconds' lessons
+    parts.plan = planner(settings, load_catalog(settings), lessons.fits)
+    parts.saw_usage = lessons.see
+    parts.background += [lessons.work, health.work, partial(parts.signals.listen, CHANNEL, health.hear)]
     parts.closers += [health.aclose, scripts.aclose]
     parts.share_limits = partial(setattr, counters, "live_workers")
     await health.poll()  # what is sick already should cost a new worker no call

@@ -21,6 +21,7 @@ from jobs.streams import TokenStreams
 from routing.allowance import Ceiling, wait_for
 from routing.limits import Refusal
 from routing.plan import Plan, UnknownName
+from routing.tokens import InputEstimate
 from workers.gate import Gate
 from workers.leases import Leases
 from workers.streams import Sender
@@ -67,6 +68,8 @@ class Parts:
         self.plan: Callable[[Job], Plan | UnknownName]
         self.share_limits: Callable[[int], None] = lambda _: None
         """Told how many workers live: while Redis is away each keeps that share of the providers' limits."""
+        self.saw_usage: Callable[[str, InputEstimate, int], None] = lambda *_: None
+        """Told of the input tokens that a deployment billed for a prompt."""
         self.transport = transport
         self._ended: list[uuid.UUID] = []
         self._timer: asyncio.TimerHandle | None = None

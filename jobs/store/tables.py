@@ -4,10 +4,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
 from jobs.chat import USAGE_KINDS
-from jobs.store import file_tables, webhook_tables
+from jobs.store import file_tables, lesson_tables, webhook_tables
 from jobs.store.metadata import MONEY, TIME, metadata
 
-__all__ = ["file_tables", "metadata", "webhook_tables"]
+__all__ = ["file_tables", "lesson_tables", "metadata", "webhook_tables"]
 
 tenants = sa.Table(
     "tenants",

@@ -31,6 +31,7 @@ VIOLATIONS = {
         ("jobs.settings", "routing.catalog"),
         ("routing.plan", "jobs.store.lifecycle"),
         ("workers.runner", "api.app"),
+        ("jobs.store.lessons", "jobs.lessons"),
     ],
     "2": [
         ("routing.catalog", "routing.plan"),
@@ -39,6 +40,8 @@ VIOLATIONS = {
         ("routing.verdict", "routing.showing"),
         ("routing.limits", "routing.breaker"),
         ("routing.addresses", "routing.webhooks"),
+        ("routing.learn.sums", "routing.eligibility"),
+        ("routing.tokens", "routing.learn.fits"),
     ],
     "3": [
         ("routing.plan", "random"),

@@ -67,6 +67,7 @@ def fill(connection: Connection) -> None:
         "budgets.period": "day",
         "budgets.alert_percents": [50],
         "webhook_deliveries.state": "pending",
+        "token_sums.sums": [1.0],
     }
     samples = {"UUID": one, "BYTEA": b"x", "INTEGER": 1, "SMALLINT": 1, "BOOLEAN": True, "TEXT": "x", "JSONB": "{}"}
     samples |= {"TIMESTAMP": "2026-01-01", "NUMERIC": 1, "DOUBLE PRECISION": 1.0, "BIGINT": 1, "ARRAY": ["x"]}

@@ -33,9 +33,9 @@ ALL_THREE = Policy(name="three", tiers=(("m/narrow", "m/wide", "m/unknown"),), c
 
 
 def test_a_prompt_that_does_not_fit_the_window_leaves_the_model_out():
-    planned = plan_of(ALL_THREE, on=yard(WINDOWS, SERVED), asked=request("x" * 300))
+    planned = plan_of(ALL_THREE, on=yard(WINDOWS, SERVED), asked=request("x" * 400))
     assert reasons(planned) == {"m/narrow@p": "context_window"}
-    assert plan_of(ALL_THREE, on=yard(WINDOWS, SERVED), asked=request("x" * 296)).steps[0].id == "m/narrow@p"
+    assert plan_of(ALL_THREE, on=yard(WINDOWS, SERVED), asked=request("x" * 300)).steps[0].id == "m/narrow@p"
 
 
 def test_the_output_asked_for_must_fit_too():

@@ -4,6 +4,7 @@ import uuid
 from collections import Counter
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from jobs.failures import FailureKind
 from jobs.policy import Intent, Policy, Requirements
 from routing.catalog import Catalog, Deployment, Model
+from routing.eligibility import again
+from routing.learn.fits import NOTHING_LEARNT, fit
+from routing.learn.sums import Observation, add, nothing
 from routing.plan import UnknownName, Yard, feasible, plan, policy_for, rendezvous
 from tests.routing.yards import (
     ALONE,
@@ -170,15 +174,15 @@ def test_a_deployment_named_twice_stands_once_at_its_first_place():
 
 def test_the_expected_cost_takes_a_typical_answer_and_the_bound_the_longest():
     step = plan_of(ALONE, asked=request("x" * 4_000)).steps[0]
-    assert (step.input_tokens, step.output_tokens_bound) == (1_008, 4_096)
-    assert step.expected_usd == (Decimal("0.36") * 1_008 + Decimal("0.40") * 256) / 1_000_000
+    assert (step.input_tokens, step.output_tokens_bound) == (885, 4_096)
+    assert step.expected_usd == (Decimal("0.36") * 885 + Decimal("0.40") * 256) / 1_000_000
     assert step.bound_usd == (Decimal("0.36") * 2_008 + Decimal("0.40") * 4_096) / 1_000_000
 
 
 def test_each_choice_is_billed_and_the_callers_cap_bounds_it():
     step = plan_of(ALONE, asked=request("x" * 4_000, n=3, max_tokens=10)).steps[0]
     assert step.output_tokens_bound == 30
-    assert step.expected_usd == (Decimal("0.36") * 1_008 + Decimal("0.40") * 30) / 1_000_000
+    assert step.expected_usd == (Decimal("0.36") * 885 + Decimal("0.40") * 30) / 1_000_000
 
 
 def test_a_model_that_says_nothing_about_its_output_is_bounded_all_the_same():
@@ -226,3 +230,24 @@ def test_a_plan_holds_each_deployment_once_within_budget_and_accounts_for_all(
         assert budget_usd is None or step.bound_usd <= budget_usd
         assert step.deployment.provider in enabled
     assert (feasible(planned) is None) is bool(planned.steps)
+
+
+def test_a_deployment_of_which_something_was_learnt_is_estimated_by_it():
+    asked = request("The weather in Bonn is fine today, and so is the wine in this town. " * 9)
+    guess = plan_of(ALONE, asked=asked).steps[0]
+    assert guess.guess is not None
+    assert guess.guess.measure is not None
+    sums = nothing()
+    for _ in range(40):
+        add(
+            sums, Observation(guess.guess.measure.counts, 2 * guess.input_tokens, *NOTHING_LEARNT.expected(guess.guess))
+        )
+    known = msgspec.structs.replace(yard(), fits={guess.id: fit({guess.guess.measure.kind: sums})})
+    planned = plan_of(ALONE, on=known, asked=asked)
+    step = planned.steps[0]
+    assert step.input_tokens == pytest.approx(2 * guess.input_tokens, rel=0.1)
+    assert step.guess == guess.guess
+    assert planned.receipt.input_tokens_estimate == step.input_tokens
+    longer = again(step, asked, Intent())
+    assert longer is not None
+    assert longer.input_tokens == step.input_tokens

@@ -11,7 +11,7 @@ from jobs.ids import show
 from jobs.states import Outcome
 from routing.limits import Refusal
 from routing.plan import Plan
-from tests.workers.lab import COST_USD, Lab, answers, refuses, reply
+from tests.workers.lab import COST_USD, TOKENS_IN, Lab, answers, refuses, reply
 from tests.workers.server import Server, sends
 from workers import clocks
 from workers.attempt import Attempt, Made
@@ -166,3 +166,14 @@ async def test_no_call_is_made_when_the_deadline_has_come(lab: Lab):
     assert made.closing.outcome is Outcome.NOT_SENT
     assert made.closing.cost_usd == 0
     assert lab.server.bodies == []
+
+
+async def test_what_was_billed_for_a_prompt_teaches_its_deployment(lab: Lab):
+    heard: list[tuple[str, int]] = []
+    lab.parts.saw_usage = lambda deployment, _guess, tokens: heard.append((deployment, tokens))
+    lab.script(a=[answers(), refuses(500)])
+    made = await attempt(lab)
+    await made.call(60)
+    assert heard == [(made._step.id, TOKENS_IN)]
+    await (await attempt(lab)).call(60)
+    assert len(heard) == 1  # a failure teaches nothing
