@@ -119,6 +119,13 @@ def check(wanted: Expected, answer: Answer) -> Checked:
     return Checked(mended, adaptations=(Adaptation("response_format", "changed", MENDED),))
 
 
+def unmended(answer: Answer) -> Checked:
+    """An answer that could be mended, of a job that takes nothing mended."""
+    message = "the answer is not quite JSON, and the answers of strict jobs are not mended"
+    flaw = Flaw(Failure(FailureKind.INVALID_ANSWER, message), answer.text[:SHOWN_CHARACTERS], NOT_JSON)
+    return Checked(answer, flaw=flaw)
+
+
 def _check_calls(wanted: Expected, message: dict[str, Any]) -> Flaw | bool:
     """A flaw, or whether arguments were mended (in place)."""
     is_mended = False

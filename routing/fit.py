@@ -169,9 +169,9 @@ def _cut_system(cut: Cut, excess: int, why: str) -> Cut | None:
         for index, message in enumerate(messages)
         if message.get("role") in SYSTEM_ROLES and isinstance(message.get("content"), str)
     ]
-    if not systems:
+    size, index = max(systems, default=(0, 0))
+    if not size:
         return None
-    size, index = max(systems)
     text = str(messages[index]["content"])
     marker = f"\n[... about {excess} tokens were cut here ...]\n"
     share = (size / 3 - excess - 16) * 3 / size  # a sixteen for the marker

@@ -31,34 +31,32 @@ class Course(StrEnum):
 
 
 class Remedy(NamedTuple):
-    """The remedy for one kind of failure, and what such a failure tells of its deployment and its bill."""
+    """The remedy for one kind of failure, and what such a failure tells of its deployment."""
 
     course: Course
     bars: bool = False
     """The deployment is never asked again for this job."""
     slowness: float = 1.0
     """Stretches the backoff."""
-    is_billed: bool = True
-    """A call that ended so may be on the bill; False: the provider turned it away before any work."""
 
 
 REMEDIES: dict[FailureKind, Remedy] = {
-    FailureKind.UNREACHABLE: Remedy(Course.ELSEWHERE, is_billed=False),
+    FailureKind.UNREACHABLE: Remedy(Course.ELSEWHERE),
     FailureKind.TIMEOUT: Remedy(Course.ELSEWHERE),
     FailureKind.TRANSIENT: Remedy(Course.ELSEWHERE),
-    FailureKind.OVERLOADED: Remedy(Course.ELSEWHERE, slowness=4.0, is_billed=False),
-    FailureKind.RATE_LIMITED: Remedy(Course.WAIT, is_billed=False),
-    FailureKind.NO_CREDIT: Remedy(Course.ELSEWHERE, bars=True, is_billed=False),
-    FailureKind.BAD_KEY: Remedy(Course.ELSEWHERE, bars=True, is_billed=False),
-    FailureKind.MODEL_NOT_FOUND: Remedy(Course.ELSEWHERE, bars=True, is_billed=False),
-    FailureKind.BAD_REQUEST: Remedy(Course.STOP, is_billed=False),
+    FailureKind.OVERLOADED: Remedy(Course.ELSEWHERE, slowness=4.0),
+    FailureKind.RATE_LIMITED: Remedy(Course.WAIT),
+    FailureKind.NO_CREDIT: Remedy(Course.ELSEWHERE, bars=True),
+    FailureKind.BAD_KEY: Remedy(Course.ELSEWHERE, bars=True),
+    FailureKind.MODEL_NOT_FOUND: Remedy(Course.ELSEWHERE, bars=True),
+    FailureKind.BAD_REQUEST: Remedy(Course.STOP),
     # Bars every deployment whose window is not known to be larger, see `_too_small`.
-    FailureKind.CONTEXT_TOO_LONG: Remedy(Course.ELSEWHERE, bars=True, is_billed=False),
+    FailureKind.CONTEXT_TOO_LONG: Remedy(Course.ELSEWHERE, bars=True),
     FailureKind.TRUNCATED: Remedy(Course.ELSEWHERE),
     FailureKind.MALFORMED: Remedy(Course.ELSEWHERE),
     FailureKind.EMPTY_ANSWER: Remedy(Course.AGAIN),
     FailureKind.INVALID_ANSWER: Remedy(Course.AGAIN),
-    FailureKind.UNSUPPORTED: Remedy(Course.ELSEWHERE, bars=True, is_billed=False),
+    FailureKind.UNSUPPORTED: Remedy(Course.ELSEWHERE, bars=True),
     FailureKind.WORKER_DEATHS: Remedy(Course.END),
     FailureKind.DEADLINE_PASSED: Remedy(Course.END),
     FailureKind.CANCELLED: Remedy(Course.END),
@@ -165,8 +163,7 @@ def _is_trouble(attempt: PastAttempt) -> bool:
 def _bill(attempt: PastAttempt) -> Decimal:
     if attempt.cost_usd is not None:
         return attempt.cost_usd
-    was_refused = attempt.failure is not None and not REMEDIES[attempt.failure].is_billed
-    return NOTHING if was_refused or attempt.outcome is Outcome.NOT_SENT else attempt.cost_bound_usd
+    return NOTHING if attempt.outcome is Outcome.NOT_SENT else attempt.cost_bound_usd
 
 
 def _barred(plan: Plan, past: Past) -> Iterable[str]:

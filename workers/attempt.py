@@ -17,7 +17,7 @@ from jobs.store.rows import Closing, Opening
 from jobs.store.uuid7 import uuid7
 from routing.cascade import confidence
 from routing.catalog import Target
-from routing.checks import Flaw, expected
+from routing.checks import Flaw, expected, unmended
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireRequest
 from routing.dialects.fences import UnfencedStream, unfenced
 from routing.dialects.registry import accent_of, dialect_of
@@ -123,8 +123,10 @@ class Attempt:
                 return refusal
             with self._parts.telemetry.calling(self._job, self.id, self._step) as called:
                 wire = self._encode()
-                result, mended = await self._checked(await self._send(wire, entry, time_left_s))
+                result = await self._send(wire, entry, time_left_s)
+                self._known = self._closing(result)  # its bill, should we be stopped while the answer is checked
                 self._teach(wire, result)
+                result, mended = await self._checked(result)
                 self._known = self._closing(result)
                 called.ended(self._known, result)
         finally:
@@ -147,6 +149,8 @@ class Attempt:
             found = await asyncio.to_thread(check_answer, self._emulation, wanted, result)
         else:
             found = check_answer(self._emulation, wanted, result)
+        if self._job.strict and found.adaptations:
+            found = unmended(result)
         self._flaw = found.flaw
         return found.answer, found.adaptations
 

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
 from jobs.job import Job
 
@@ -26,10 +27,14 @@ class Claims:
         told: asyncio.Future[list[Job]] = loop.create_future()
         self._waiting.append((job_ids, told))
         if len(self._claiming) < CLAIMERS:
-            task = loop.create_task(self._claim_all())
-            self._claiming.add(task)
-            task.add_done_callback(self._claiming.discard)
+            self._claiming.add(loop.create_task(self._work()))
         return await told
+
+    async def _work(self) -> None:
+        try:
+            await self._claim_all()
+        finally:  # at once, not by a callback of a later turn: who comes in between would find nobody at work
+            self._claiming.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _claim_all(self) -> None:
         while self._waiting:

@@ -151,9 +151,9 @@ class Runner:
         return result, self._event(result)
 
     def _correction(self, step: Step) -> Correction | None:
-        """What shows the model its answer before; None where that was another's, or is more than the job may spend."""
+        """What shows the model its answer before; None where that was another's, is too dear, or a strict job's."""
         made = self._flawed
-        if made is None or made.flaw is None or made.step.id != step.id:
+        if made is None or made.flaw is None or made.step.id != step.id or self._job.strict:
             return None
         intent = self._job.intent
         request, shown = corrected(self._job.request, made.flaw)

@@ -6,7 +6,6 @@ it has `failed` with each wrong line by its number, as OpenAI's would have after
 
 import datetime as dt
 import re
-import uuid
 from typing import Annotated, Any
 
 import msgspec
@@ -72,7 +71,7 @@ async def create(request: Request, key: Submitter) -> Response:
         intake = Intake(front, key, Defaults(lane=Lane.BULK, deadline=origin.expires_at), spool, {})
         intake.endpoint = wanted.endpoint
         intake.tight = await front.allowance.tight(key)
-        await _read(front, intake, origin.input_file_id)
+        await _read(front, intake, file)
         errors = tuple(intake.details)
         if not errors and intake.tight and not intake.has_room:
             raise exhausted(intake.tight)
@@ -121,12 +120,16 @@ def _origin(wanted: NewBatch, retention_days: int) -> Origin:
     )
 
 
-async def _read(front: Front, intake: Intake, file_id: uuid.UUID) -> None:
-    """Feed the file's lines to the intake, a part at a time."""
+async def _read(front: Front, intake: Intake, file: Any) -> None:
+    """Feed the file's lines to the intake, a part at a time. Raises Problem when it is deleted meanwhile."""
     pending = b""
-    async for part in files.content(front.database, file_id):
-        *lines, pending = (pending + part).split(b"\n")
-        await take_all(intake, lines)
+    try:
+        async for part in files.content(front.database, file.id, file.bytes):
+            *lines, pending = (pending + part).split(b"\n")
+            await take_all(intake, lines)
+    except files.Gone as error:
+        message = "input_file_id: the file was deleted while it was read; upload it again"
+        raise Problem(Code.NOT_FOUND, message, "input_file_id") from error
     await take_all(intake, [pending])
 
 

@@ -184,7 +184,9 @@ async def content(request: Request, key: Reader, file_id: str) -> Response:
     """A file's bytes: of an upload as they came, of a batch's output its lines in input order."""
     front = front_of(request)
     row = await _found(front, key.tenant_id, file_id)
-    parts = files.content(front.database, row.id) if row.batch_id is None else _output(front, key.tenant_id, row)
+    parts = (
+        files.content(front.database, row.id, row.bytes) if row.batch_id is None else _output(front, key.tenant_id, row)
+    )
     name = re.sub(r"[^A-Za-z0-9._-]", "_", row.filename)
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(parts, media_type="application/octet-stream", headers=headers)

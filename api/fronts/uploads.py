@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MOST_FIELD_BYTES = 1_000
-MOST_FIELDS = 10
+MOST_PARTS = 10
 LONGEST_NAME = 255
 SPOOL_BYTES = 4_000_000
 """In memory; beyond it the file lies on disk."""
@@ -45,6 +45,7 @@ class _Form:
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
         self.has_ended = False
+        self._parts = 0
         self._header = self._value = b""
         self._name = ""
         self._is_file = False
@@ -64,6 +65,9 @@ class _Form:
 
     def _begin(self) -> None:
         self._name, self._is_file, self._text = "", False, b""
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise Problem(Code.INVALID_VALUE, f"the form has more than {MOST_PARTS} parts; {_SHAPE}")
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -90,8 +94,8 @@ class _Form:
             self._upload.content.write(data[start:end])
             return
         self._text += data[start:end]
-        if len(self._text) > MOST_FIELD_BYTES or len(self._upload.fields) >= MOST_FIELDS:
-            raise Problem(Code.INVALID_VALUE, f"{self._name[:100]}: too long, or too many fields; {_SHAPE}")
+        if len(self._text) > MOST_FIELD_BYTES:
+            raise Problem(Code.INVALID_VALUE, f"{self._name[:100]}: too long; {_SHAPE}")
 
     def _end(self) -> None:
         if not self._is_file:
@@ -108,8 +112,8 @@ async def take_in(request: Request, upload: Upload, most_bytes: int) -> None:
     if kind != b"multipart/form-data" or not boundary:
         raise Problem(Code.INVALID_VALUE, _SHAPE, "file")
     form = _Form(upload)
-    parser = MultipartParser(boundary, form.callbacks())
     try:
+        parser = MultipartParser(boundary, form.callbacks())
         async for chunk in _chunks(request, most_bytes):
             parser.write(chunk)
     except FormParserError as error:

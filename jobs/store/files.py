@@ -92,17 +92,21 @@ async def page(
     return (await connection.execute(text(statement), asked | {"tenant_id": tenant_id, "limit": limit})).all()
 
 
-async def content(database: Database, file_id: uuid.UUID) -> AsyncIterator[bytes]:
-    """An uploaded file's bytes, a part at a time; no connection is held between parts."""
+class Gone(Exception):
+    """The file was deleted, or its time ran out, while it was read."""
+
+
+async def content(database: Database, file_id: uuid.UUID, size: int) -> AsyncIterator[bytes]:
+    """An uploaded file's bytes (`size` of them), a part at a time; no connection is held between parts. Raises Gone."""
     seq = 0
-    while True:
+    while size > 0:
         async with database.statement() as connection:
             found = await connection.execute(PART, {"file_id": file_id, "seq": seq})
             body = found.scalar_one_or_none()
         if body is None:
-            return
+            raise Gone
         yield bytes(body)
-        seq += 1
+        seq, size = seq + 1, size - len(body)
 
 
 async def delete(connection: AsyncConnection, tenant_id: uuid.UUID, file_id: uuid.UUID) -> bool:

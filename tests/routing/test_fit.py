@@ -119,6 +119,11 @@ def test_where_what_may_go_is_not_enough_nothing_is_cut(allowed):
     assert fitted(TALK, None, allowed, high_tokens) == (TALK, ())
 
 
+def test_an_empty_system_prompt_has_no_middle():
+    hollow = asked({"role": "system", "content": ""}, said("user", 100))
+    assert fit(hollow, Room(50), ("history", "system"), high_tokens) is None
+
+
 TURNS = st.lists(
     st.sampled_from([[said("user", 3)], [said("assistant", 3)], called("x"), called("y", "z"), [said("system", 2)]]),
     min_size=1,

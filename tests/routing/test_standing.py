@@ -38,14 +38,6 @@ def test_every_kind_of_failure_has_a_remedy():
     assert set(REMEDIES) == set(FailureKind)
 
 
-def test_what_the_provider_turned_away_before_any_work_is_never_on_the_bill():
-    unbilled = {kind for kind, remedy in REMEDIES.items() if not remedy.is_billed}
-    assert FailureKind.TIMEOUT not in unbilled
-    assert FailureKind.TRANSIENT not in unbilled
-    assert FailureKind.TRUNCATED not in unbilled
-    assert {FailureKind.RATE_LIMITED, FailureKind.UNREACHABLE, FailureKind.BAD_KEY} <= unbilled
-
-
 def test_kinds_that_end_the_job_are_those_of_the_job():
     ends = {kind for kind, remedy in REMEDIES.items() if remedy.course is Course.END}
     assert ends == {
@@ -153,7 +145,7 @@ def test_after_a_prompt_too_long_only_windows_known_to_be_larger_are_open(full, 
         (past(SMALL_EAST, Outcome.CANCELLED, cost_bound_usd=Decimal("0.0009")), "0.0009"),
         (past(SMALL_EAST, Outcome.ORPHANED, cost_usd=Decimal("0.0002")), "0.0002"),
         (past(SMALL_EAST, Outcome.NOT_SENT, cost_bound_usd=Decimal("0.0009")), "0"),
-        (past(SMALL_EAST, failure=FailureKind.RATE_LIMITED, cost_bound_usd=Decimal("0.0009")), "0"),
+        (past(SMALL_EAST, failure=FailureKind.OVERLOADED, cost_bound_usd=Decimal("0.0009")), "0.0009"),
         (past(SMALL_EAST, failure=FailureKind.BAD_KEY, cost_usd=Decimal("0.0001")), "0.0001"),
     ],
 )

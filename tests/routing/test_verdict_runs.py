@@ -153,12 +153,11 @@ class Run:
 
     def fail(self, step: Step, attempt: PastAttempt) -> tuple[Event, list[PastAttempt]]:
         failure = self.data.draw(failures)
-        cost_usd = attempt.cost_usd if REMEDIES[failure.kind].is_billed else None
         outcome = Outcome.NOT_SENT if failure.kind is FailureKind.UNREACHABLE else Outcome.FAILED
         if failure.kind is FailureKind.RATE_LIMITED:
             self.refusals[step.id] = turned_away(failure)
-        ended = msgspec.structs.replace(attempt, outcome=outcome, failure=failure.kind, cost_usd=cost_usd)
-        return Broke(step, failure, cost_usd), [ended]
+        ended = msgspec.structs.replace(attempt, outcome=outcome, failure=failure.kind, cost_usd=attempt.cost_usd)
+        return Broke(step, failure, attempt.cost_usd), [ended]
 
 
 @settings(UNHURRIED, max_examples=300)

@@ -1,5 +1,6 @@
 """Answers that must keep a schema, end to end: mended, shown to the model again, or asked for elsewhere."""
 
+import asyncio
 from decimal import Decimal
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from jobs.policy import Intent
 from routing.checks import MENDED, SHOWN_AGAIN
 from tests.workers.lab import COST_USD, Lab, answers
+from workers.leases import Stop
 
 SMALL_A, SMALL_B, LARGE = "maker/small@a", "maker/small@b", "maker/large@c"
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -100,3 +102,32 @@ async def bounds(lab: Lab) -> tuple[Decimal, Decimal]:
     assert await lab.carry(probe) == "succeeded"
     first, second = await lab.attempts(probe)
     return first.cost_bound_usd, second.cost_bound_usd
+
+
+async def test_a_strict_job_is_repeated_as_it_is_and_nothing_is_mended(lab: Lab):
+    lab.script(a=[BROKEN, GOOD])
+    job = await lab.claimed(request_raw=REQUEST, strict=True)
+    assert await lab.carry(job) == "succeeded"
+    assert [(row.outcome, row.failure) for row in await lab.attempts(job)] == [
+        ("failed", "invalid_answer"),
+        ("accepted", None),
+    ]
+    assert [len(messages(lab, call)) for call in range(2)] == [1, 1]
+
+
+async def test_an_answer_whose_check_is_cut_keeps_its_true_bill(lab: Lab, monkeypatch: pytest.MonkeyPatch):
+    checking = asyncio.Event()
+
+    async def stuck(*_: object) -> None:
+        checking.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("workers.attempt.Attempt._checked", stuck)
+    lab.script(a=[GOOD])
+    job = await lab.claimed(request_raw=REQUEST)
+    task = lab.carry(job)
+    await checking.wait()
+    lab.parts.leases.stop([job.id], Stop.RELEASED)
+    assert await task == "released"
+    (attempt,) = await lab.attempts(job)
+    assert (attempt.cost_usd, attempt.cost_basis, attempt.input_tokens) == (COST_USD, "usage", 41)

@@ -6,6 +6,7 @@ import msgspec
 import openai
 import pytest
 
+from jobs import ids
 from jobs.store import files
 from tests.api.caller import Caller
 from tests.api.fronts.clients import official
@@ -114,6 +115,8 @@ async def test_bad_lines_are_named_by_number_and_nothing_is_kept(caller: Caller,
             400,
         ),
         (b"\0\1\2", "multipart/form-data; boundary=x", 400),
+        (b"--x", "multipart/form-data; boundary=" + "x" * 300, 400),
+        (b'--x\r\nContent-Disposition: form-data; name=""\r\n\r\n\r\n' * 50, "multipart/form-data; boundary=x", 400),
         (b"--x\r\n" + b"a" * 3_000_000, "multipart/form-data; boundary=x", 413),
     ],
 )
@@ -132,3 +135,14 @@ async def test_other_purposes_and_lives_are_refused(caller: Caller):
             await client.files.create(
                 file=("a", lines(1)), purpose="batch", expires_after={"anchor": "created_at", "seconds": seconds}
             )
+
+
+async def test_a_file_that_goes_while_it_is_read_is_no_shorter_file(caller: Caller, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.fronts.files.PART_BYTES", 100)
+    made = await official(caller).files.create(file=("a.jsonl", lines(20)), purpose="batch")
+    file_id, size = ids.read("file", made.id), made.bytes
+    parts = files.content(caller.database, file_id, size)
+    assert len(await anext(parts)) == 100
+    await official(caller).files.delete(made.id)
+    with pytest.raises(files.Gone):
+        await anext(parts)
