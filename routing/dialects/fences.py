@@ -15,7 +15,7 @@ from routing.dialects.base import Delta, StreamDecoder
 
 _OPENING = re.compile(r"\s*```(?:json)?[ \t]*\r?\n", re.IGNORECASE)
 _MAYBE_OPENING = re.compile(r"\s*(?:`{0,2}|```[a-z]{0,4}[ \t]*\r?)\Z", re.IGNORECASE)
-_MAYBE_CLOSING = re.compile(r"\s*`{0,3}\s*\Z")
+_FENCE = "```"
 
 
 class Unfencer:
@@ -27,29 +27,53 @@ class Unfencer:
     """
 
     def __init__(self) -> None:
-        self._held = ""
+        self._held: list[str] = []
+        self._is_blank = True
+        """What is held is white space only."""
         self._is_fenced: bool | None = None
         """None while the beginning may still become a fence."""
 
     def add(self, piece: str) -> str:
         """What of the text so far is surely no fence and was not given yet."""
-        held = self._held + piece
+        if not piece or (piece.isspace() and not self._tells(piece)):
+            # Read with the next piece that tells something: reading all of it again for each blank would be quadratic.
+            self._held.append(piece)
+            return ""
+        held = "".join((*self._held, piece))
         if self._is_fenced is None:
             opening = _OPENING.match(held)
             if opening is None and _MAYBE_OPENING.fullmatch(held):
-                self._held = held
-                return ""
+                return self._hold(held, 0)
             self._is_fenced = opening is not None
             held = held if opening is None else held[opening.end() :]
-        tail = _MAYBE_CLOSING.search(held) if self._is_fenced else None
-        safe = len(held) if tail is None else tail.start()
-        self._held = held[safe:]
-        return held[:safe]
+        return self._hold(held, _sure_end(held) if self._is_fenced else len(held))
 
     def flush(self) -> str:
         """The rest, at the end: nothing, when it closes the fence."""
-        held, self._held = self._held, ""
-        return "" if self._is_fenced and held.strip() in {"", "```"} else held
+        held = "".join(self._held)
+        self._hold("", 0)
+        return "" if self._is_fenced and held.strip() in {"", _FENCE} else held
+
+    def _tells(self, blank: str) -> bool:
+        """Whether white space says something: a line end after back-ticks does, and without a fence nothing waits."""
+        return self._is_fenced is False or (self._is_fenced is None and not self._is_blank and "\n" in blank)
+
+    def _hold(self, text: str, safe: int) -> str:
+        """Gives the text as far as it is safe and keeps the rest."""
+        rest = text[safe:]
+        self._held = [rest] if rest else []
+        self._is_blank = not rest.strip()
+        return text[:safe]
+
+
+def _sure_end(text: str) -> int:
+    r"""Where the tail begins that may close a fence.
+
+    No regular expression: `\s*`{0,3}\s*\Z` takes cubic time on a run of spaces, and holds the whole process meanwhile.
+    """
+    stem = text.rstrip()
+    ticks = min(len(stem) - len(stem.rstrip("`")), len(_FENCE))
+    return len(stem[: len(stem) - ticks].rstrip())
 
 
 def unfenced(answer: Answer | Failure) -> Answer | Failure:

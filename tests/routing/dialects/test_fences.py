@@ -87,3 +87,27 @@ def test_a_stream_never_ends_inside_what_is_held():
     unfencer = Unfencer()
     assert unfencer.add("``") == ""
     assert unfencer.flush() == "``"
+
+
+SPACES = " " * 1_000_000
+TICK = "`"
+
+
+@pytest.mark.parametrize(
+    ("fenced", "plain"),
+    [
+        (f"```json\n{{{SPACES}}}\n```", f"{{{SPACES}}}"),
+        (f"```json\n[]{SPACES}``{SPACES}```{SPACES}", f"[]{SPACES}``"),
+        (f"{SPACES}x", f"{SPACES}x"),
+        (f"{SPACES}```json{SPACES}\n[]", "[]"),
+        (f"```{SPACES}x", f"```{SPACES}x"),
+        ("```\n" + TICK * 1_000_000 + "x", TICK * 1_000_000 + "x"),
+    ],
+    ids=["inside", "around ticks", "before no fence", "around an opening", "after no opening", "ticks"],
+)
+@pytest.mark.parametrize("size", [1_000_001, 3], ids=["at once", "in pieces"])
+def test_a_very_long_run_of_blanks_or_ticks_simply_ends(fenced: str, plain: str, size: int):
+    """A tail read by a regular expression, or again for each piece, would take hours here."""
+    unfencer = Unfencer()
+    given_out = [unfencer.add(fenced[at : at + size]) for at in range(0, len(fenced), size)]
+    assert "".join((*given_out, unfencer.flush())) == plain
