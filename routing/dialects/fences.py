@@ -4,7 +4,8 @@ Only for calls whose `WireRequest.is_json_told` says so: elsewhere a fence belon
 """
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from routing.dialects.base import Delta, StreamDecoder
 _OPENING = re.compile(r"\s*```(?:json)?[ \t]*\r?\n", re.IGNORECASE)
 _MAYBE_OPENING = re.compile(r"\s*(?:`{0,2}|```[a-z]{0,4}[ \t]*\r?)\Z", re.IGNORECASE)
 _FENCE = "```"
+_SILENT = {"role", "reasoning_details"}
+"""Of a delta, what moves no token clock."""
 
 
 class Unfencer:
@@ -77,16 +80,24 @@ def _sure_end(text: str) -> int:
 
 
 def unfenced(answer: Answer | Failure) -> Answer | Failure:
-    """The answer without the fence around the text of its first choice; what has none stays as it is."""
+    """The answer without the fence around the text of any of its choices; what has none stays as it is."""
     if isinstance(answer, Failure):
         return answer
-    unfencer = Unfencer()
-    text = unfencer.add(answer.text) + unfencer.flush()
-    if text == answer.text:
-        return answer
     body = msgspec.json.decode(answer.body)
-    body["choices"][0]["message"]["content"] = text
-    return msgspec.structs.replace(answer, body=msgspec.json.encode(body), text=text)
+    has_changed = False
+    for choice in body["choices"]:
+        content = choice["message"].get("content")
+        if isinstance(content, str) and (text := _bare(content)) != content:
+            choice["message"]["content"] = text
+            has_changed = True
+    if not has_changed:
+        return answer
+    return msgspec.structs.replace(answer, body=msgspec.json.encode(body), text=_bare(answer.text))
+
+
+def _bare(text: str) -> str:
+    unfencer = Unfencer()
+    return unfencer.add(text) + unfencer.flush()
 
 
 class UnfencedStream:
@@ -94,7 +105,8 @@ class UnfencedStream:
 
     def __init__(self, decoder: StreamDecoder) -> None:
         self._decoder = decoder
-        self._unfencer = Unfencer()
+        self._unfencers: defaultdict[int, Unfencer] = defaultdict(Unfencer)
+        """By the index of the choice: each is a text of its own, and they come mixed."""
 
     def feed(self, data: bytes) -> Iterable[Delta]:
         """As `StreamDecoder.feed`."""
@@ -105,20 +117,43 @@ class UnfencedStream:
         return unfenced(self._decoder.finish())
 
     def _without(self, delta: Delta) -> Iterable[Delta]:
+        """The chunk itself where no choice of it changes, or what it says now: nothing while all of it is held back.
+
+        Text that comes with the end of its choice goes out before it, since clients may stop reading at the end.
+        """
         chunk = msgspec.json.decode(delta.chunk)
-        choice = next(iter(chunk["choices"]), None)
-        if choice is None:
+        before, after, has_changed = [], [], False
+        for choice in chunk["choices"]:
+            content = choice["delta"].get("content") or ""
+            text = self._shown(choice, content)
+            if text == content:
+                after.append(choice)
+                continue
+            has_changed = True
+            rest = {**choice, "delta": {name: part for name, part in choice["delta"].items() if name != "content"}}
+            if choice.get("finish_reason") is None:
+                rest["delta"] |= {"content": text} if text else {}
+            elif text:
+                before.append({"index": choice["index"], "delta": {"content": text}, "finish_reason": None})
+            if _says_anything(rest):
+                after.append(rest)
+        if not has_changed:
             return [delta]
-        if choice["finish_reason"] is not None:
-            rest = self._unfencer.flush()
-            return [_with_text(chunk, rest), delta] if rest else [delta]
-        content = choice["delta"].get("content")
-        if not content:
-            return [delta]
-        text = self._unfencer.add(content)
-        return [_with_text(chunk, text)] if text else []
+        head = {name: part for name, part in chunk.items() if name != "usage"}  # which is said once, with the rest
+        return [*_chunks(head, before), *_chunks(chunk, after)]
+
+    def _shown(self, choice: Mapping[str, Any], content: str) -> str:
+        unfencer = self._unfencers[choice["index"]]
+        text = unfencer.add(content)
+        return text if choice.get("finish_reason") is None else text + unfencer.flush()
 
 
-def _with_text(chunk: dict[str, Any], text: str) -> Delta:
-    choice = {**chunk["choices"][0], "delta": {"content": text}, "finish_reason": None}
-    return Delta(chunk=msgspec.json.encode({**chunk, "choices": [choice]}), has_content=True)
+def _says_anything(choice: Mapping[str, Any]) -> bool:
+    """Whether something is left of a choice whose text is held back."""
+    return bool(choice.get("finish_reason") or choice.get("logprobs") or any(choice["delta"].values()))
+
+
+def _chunks(chunk: Mapping[str, Any], choices: list[dict[str, Any]]) -> Iterable[Delta]:
+    if choices:
+        moves = any(part for choice in choices for name, part in choice["delta"].items() if name not in _SILENT)
+        yield Delta(chunk=msgspec.json.encode({**chunk, "choices": choices}), has_content=moves)

@@ -1,6 +1,7 @@
 """Answers asked for as JSON in words lose their code fence, whole or streamed, wherever the stream is cut."""
 
 import itertools
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from jobs.failures import Failure, FailureKind
 from routing.dialects.base import Delta
 from routing.dialects.completions import Head, Said, chunk, completion, first_chunk, last_chunk, usage_chunk
 from routing.dialects.fences import UnfencedStream, Unfencer, unfenced
+from routing.dialects.openai import OpenAIDialect
 from tests.routing.dialects.oracles import chunk_faults, completion_faults
 
 HEAD = Head("msg_1", "claude")
@@ -111,3 +113,77 @@ def test_a_very_long_run_of_blanks_or_ticks_simply_ends(fenced: str, plain: str,
     unfencer = Unfencer()
     given_out = [unfencer.add(fenced[at : at + size]) for at in range(0, len(fenced), size)]
     assert "".join((*given_out, unfencer.flush())) == plain
+
+
+def sent(choices: list[dict[str, Any]]) -> bytes:
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return b"data: " + msgspec.json.encode({**head, "choices": choices}) + b"\n\n"
+
+
+@st.composite
+def mixed_streams(draw: st.DrawFn) -> tuple[list[str], bytes]:
+    """The texts of several choices, and a stream that says them: in pieces, mixed, several to a chunk."""
+    fenced = st.text(st.sampled_from("`` \n\r{}json1"), max_size=12).map(lambda text: f"```json\n{text}\n```")
+    texts = draw(st.lists(st.sampled_from([case for case, _ in CASES]) | fenced, min_size=1, max_size=3))
+    queues: dict[int, list[dict[str, Any]]] = {}
+    for index, text in enumerate(texts):
+        marks = [0, *sorted(draw(st.lists(st.integers(0, len(text)), max_size=5))), len(text)]
+        pieces: list[dict[str, Any]] = [
+            {"delta": {"content": text[start:end]}} for start, end in itertools.pairwise(marks)
+        ]
+        if draw(st.booleans()):
+            pieces.append({"delta": {}})
+        pieces[-1] = {**pieces[-1], "finish_reason": "stop"}  # alone, or with the last of the text
+        pieces[0]["delta"]["role"] = "assistant"
+        queues[index] = [{"index": index, **piece} for piece in pieces]
+    stream = b""
+    while queues:
+        chosen = draw(st.lists(st.sampled_from(sorted(queues)), min_size=1, unique=True))
+        stream += sent([queues[index].pop(0) for index in chosen])
+        queues = {index: queue for index, queue in queues.items() if queue}
+    return texts, stream + b"data: [DONE]\n\n"
+
+
+@given(mixed_streams())
+def test_every_choice_of_a_stream_says_what_is_stored_of_it(case: tuple[list[str], bytes]):
+    texts, raw = case
+    stream = UnfencedStream(OpenAIDialect().decode_stream())
+    deltas = list(stream.feed(raw))
+    answer = stream.finish()
+    assert isinstance(answer, Answer)
+    stored = [choice["message"]["content"] for choice in msgspec.json.decode(answer.body)["choices"]]
+    assert [fault for delta in deltas for fault in chunk_faults(delta.chunk)] == []
+    said, ended = [""] * len(texts), [False] * len(texts)
+    for delta in deltas:
+        for choice in msgspec.json.decode(delta.chunk)["choices"]:
+            index, content = choice["index"], choice["delta"].get("content") or ""
+            assert delta.has_content or not content
+            said[index] += content
+            ended[index] |= choice.get("finish_reason") == "stop"
+    assert said == stored
+    assert all(ended)
+    plain = dict(CASES)
+    assert all(shown == plain.get(text, shown) for text, shown in zip(texts, stored, strict=True))
+    assert answer.text == stored[0]
+
+
+def test_what_stands_beside_a_fence_is_shown_though_the_fence_is_not():
+    stream = UnfencedStream(OpenAIDialect().decode_stream())
+    thought = {"role": "assistant", "content": "```json\n", "reasoning_content": "Hm"}
+    (delta,) = stream.feed(sent([{"index": 0, "delta": thought}]))
+    (choice,) = msgspec.json.decode(delta.chunk)["choices"]
+    assert choice["delta"] == {"role": "assistant", "reasoning_content": "Hm"}
+    assert delta.has_content
+    list(stream.feed(sent([{"index": 0, "delta": {"content": "1\n`"}}])))
+    text, end = stream.feed(sent([{"index": 0, "delta": {"content": "`"}, "finish_reason": "length"}]))
+    assert msgspec.json.decode(text.chunk)["choices"][0]["delta"] == {"content": "\n``"}
+    assert msgspec.json.decode(end.chunk)["choices"][0] == {"index": 0, "delta": {}, "finish_reason": "length"}
+
+
+def test_whole_answers_lose_the_fence_of_every_choice():
+    said = (Said(text="{}"), Said(refusal="No"), Said(text="```json\n[2]\n```"))
+    answer = unfenced(completion(HEAD, said, ("stop",) * 3, None))
+    assert isinstance(answer, Answer)
+    assert answer.text == "{}"
+    contents = [choice["message"]["content"] for choice in msgspec.json.decode(answer.body)["choices"]]
+    assert contents == ["{}", None, "[2]"]
