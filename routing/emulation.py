@@ -59,10 +59,11 @@ class Emulation(msgspec.Struct, frozen=True):
         """What a dialect made of `request`, in terms of the caller's own request."""
         if isinstance(wire, Unsupported):
             return replace(wire, field=self._place(wire.field))
+        has_our_form = bool(self.terms.names)  # the caller's is told already; without tools to call it leaves as it is
         theirs = [
             replace(change, field=self._place(change.field))
             for change in wire.adaptations
-            if not change.field.startswith("response_format")  # the caller's is told already; this one is ours
+            if not (has_our_form and change.field.startswith("response_format"))
         ]
         return replace(wire, adaptations=(*self.adaptations, *theirs))
 

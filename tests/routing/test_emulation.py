@@ -28,6 +28,7 @@ TOOL: dict[str, Any] = {
 }
 TIME = {"type": "function", "function": {"name": "time"}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": CITY}}
+FORM: dict[str, Any] = {"response_format": SCHEMA}
 ASK = {"role": "user", "content": "Where?"}
 CALL = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
 HISTORY = [ASK, {"role": "assistant", "content": None, "tool_calls": [CALL]}]
@@ -218,6 +219,20 @@ def test_any_request_is_emulated_or_refused_and_no_wire_sees_a_tool(body):
             assert not {"tools", "functions", "tool_choice", "toolConfig"} & sent.keys()
             assert b'"tool_calls"' not in wire.body
             assert found.adaptations == wire.adaptations[: len(found.adaptations)]
+            if not found.terms.names:
+                plain = dialect.encode(found.request, TARGET, Asking())
+                assert isinstance(plain, WireRequest)
+                assert plain.adaptations == wire.adaptations[len(found.adaptations) :]
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("request_", [asked(tools=[TOOL], tool_choice="none", **FORM), asked(HISTORY, **FORM)])
+def test_what_becomes_of_the_callers_own_form_is_told_where_no_tool_may_be_called(name, request_):
+    model = Model("m/bare", has_tools=False, has_json_mode=False, has_json_schema=False)
+    target = Target(Deployment("m/bare", "p", "bare", CHEAP), model, "")
+    wire = carry(DIALECTS[name], emulated(request_, model), target, Asking())
+    told = [wire.field] if isinstance(wire, Unsupported) else [change.field for change in wire.adaptations]
+    assert "response_format" in [field.partition(".")[0] for field in told]
 
 
 MODELS = (WITHOUT, Model("m/able", has_tools=True, has_reliable_tools=True))
