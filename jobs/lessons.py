@@ -3,8 +3,8 @@
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Coroutine, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from jobs.store import lessons as store
 from jobs.store.session import Database, StoreUnavailable
@@ -27,6 +27,10 @@ OVERLAP = dt.timedelta(seconds=30)
 """What is written at once may be seen out of order."""
 FORGET_DAYS = 90
 FORGET_S = 86_400.0
+GRACE_S = 3.0
+"""How long a round may go on when its process stops."""
+
+T = TypeVar("T")
 
 
 class Seen(NamedTuple):
@@ -65,8 +69,8 @@ class Lessons:
         clock = asyncio.get_running_loop().time
         forgotten_s = float("-inf")
         while True:
-            await self.round()
-            if clock() - forgotten_s > FORGET_S and await self._forget():
+            await _whole(self.round())
+            if clock() - forgotten_s > FORGET_S and await _whole(self._forget()):
                 forgotten_s = clock()
             await asyncio.sleep(ROUND_S)
 
@@ -127,3 +131,16 @@ class Lessons:
             expected, spread = self.fits.get(deployment, NOTHING_LEARNT).expected(guess)
             seen = Observation(measure.counts, tokens, expected, spread)
             add(self._untold.setdefault(key, nothing()), seen)
+
+
+async def _whole(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for it; when cancelled, let it come to its end first: a connection that is cut in its work is left open."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        try:
+            await asyncio.wait([task], timeout=GRACE_S)
+        finally:
+            task.cancel()
+        raise

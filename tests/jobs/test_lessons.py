@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
 
 from jobs.lessons import MOST_IN_A_ROUND, MOST_UNTOLD, Lessons
 from jobs.store.session import Database
@@ -99,15 +100,38 @@ async def test_without_postgres_the_guess_goes_on_and_little_is_kept(
     assert caplog.text.count("token estimates stay as they are") == 1
 
 
-async def test_it_works_for_ever_beside_the_jobs(database: Database):
-    lessons = Lessons(database)
+async def test_it_works_for_ever_beside_the_jobs_and_forgets_what_nobody_uses(database: Database):
+    lessons, before = Lessons(database), Lessons(database)
+    before.see("m/old@p", GUESS, 100)
+    await before.round()
+    async with database.statement() as connection:
+        await connection.execute(text("update token_sums set seen_at = now() - interval '91 days'"))
     see(lessons, 30)
     work = asyncio.create_task(lessons.work())
+    left = await names(database)
     for _ in range(1_000):
-        if NAME in lessons.fits:
+        if left == [NAME]:
             break
         await asyncio.sleep(0.01)
-    assert NAME in lessons.fits
+        left = await names(database)
+    assert left == [NAME]
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
+    assert NAME in lessons.fits
+
+
+async def names(database: Database) -> list[str]:
+    async with database.statement() as connection:
+        return list((await connection.execute(text("select deployment from token_sums"))).scalars())
+
+
+async def test_stopped_in_the_middle_of_a_round_it_ends_the_round_first(database: Database):
+    lessons = Lessons(database)
+    see(lessons, 30)
+    work = asyncio.create_task(lessons.work())
+    await asyncio.sleep(0)  # begun, and no more
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert NAME in lessons.fits
