@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import msgspec
 import pytest
+import redis.asyncio
 
 from api.app import create_with, lifespan
 from jobs.failures import FailureKind
@@ -28,7 +29,9 @@ KEYS = (
 
 @pytest.fixture
 async def fleet(redis_url: str) -> AsyncIterator[Fleet]:
-    """A worker of a provider that nobody else knows."""
+    """A worker of a provider that nobody else knows, in a Redis without the breakers of earlier yards."""
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
+        await client.flushdb()
     async with fleet_of(redis_url, 1, *KEYS) as made:
         yield made
 

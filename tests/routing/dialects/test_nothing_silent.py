@@ -73,6 +73,8 @@ def says_it_again(body: dict[str, Any], path: tuple[Any, ...], model: Model) -> 
         or (path in CAPS and len({body.get(cap) for (cap,) in CAPS}) == 1)
         or (path[-1] == "reasoning_content" and at(body, path) in told_in_details(at(body, path[:-1])))
         or (path == ("parallel_tool_calls",) and body.get("tool_choice") == "none")
+        # Where a model has structured output on a wire without the word, it keeps its schema always.
+        or (path[-2:] == ("json_schema", "strict") and at(body, path) is True and model.has_json_schema is True)
         or (path[0] in UNHEARD_WITHOUT_TOOLS and not body.get("tools"))
         or is_said_elsewhere(body, path, ".".join(step for step in path if isinstance(step, str)))
     )
