@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from typing import cast
 
 from jobs.store.endings import Asked, Ending, endings
 from jobs.store.session import Database, StoreUnavailable
@@ -24,13 +25,14 @@ class Endings:
         if told is None:
             told = self._asked[asked] = asyncio.get_running_loop().create_future()
             if len(self._reading) < READERS:
-                self._start()
+                self._reading.add(asyncio.get_running_loop().create_task(self._work()))
         return await asyncio.shield(told)
 
-    def _start(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._read())
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
+    async def _work(self) -> None:
+        try:
+            await self._read()
+        finally:  # at once, not by a callback of a later turn: who asks in between would find nobody at work
+            self._reading.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _read(self) -> None:
         while self._asked:

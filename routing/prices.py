@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cached_property
 
 import msgspec
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from jobs.chat import Usage
 
@@ -152,14 +152,6 @@ class Price(Rates, frozen=True, forbid_unknown_fields=True):
                 most = longer.most(input_tokens, output_tokens, has_cache_marks=has_cache_marks, has_sound=has_sound)
                 worst = max(worst, most)
         return (worst / MILLION).quantize(AMOUNT, ROUND_HALF_EVEN)
-
-    def in_batch(self) -> "Price":
-        """The same price inside a provider's own batch. Kinds without a price of their own there cost as outside."""
-        return replace(
-            self,
-            input=self.input if self.batch_input is None else self.batch_input,
-            output=self.output if self.batch_output is None else self.batch_output,
-        )
 
     @cached_property
     def version(self) -> str:

@@ -90,15 +90,6 @@ def stacked(
     return Chart(tuple(columns), legend, (write(top), write(top / 2), write(0)), tuple(marks), not any(sums))
 
 
-def _stack(there: Sequence[tuple[Series, float]], top: float, x: float, width: float) -> tuple[Bar, ...]:
-    bars, level = [], 0.0
-    for one, value in there:
-        height = HEIGHT * value / top
-        level += height
-        bars.append(Bar(x, round(HEIGHT - level, 2), width, round(height, 2), one.hue))
-    return tuple(bars)
-
-
 def ceiling(value: float) -> float:
     """The next of 1, 2, 5, 10, 20, ... (and tenths of them) that is not below the value; 1 for nothing.
 

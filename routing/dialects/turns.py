@@ -81,21 +81,8 @@ class Conversation(msgspec.Struct, frozen=True):
         moved = [_as_user(turn, notes) if turn.role == SYSTEM else turn for turn in self.turns]
         return Conversation(self.systems, _merged(moved), tuple(notes))
 
-    def hoisted(self) -> "Conversation":
-        """For a wire that knows one instruction for the whole conversation: later ones are moved to its beginning.
-
-        The text is kept as it is, its place is lost, and that is noted.
-        """
-        late = [part for turn in self.turns if turn.role == SYSTEM for part in turn.parts if isinstance(part, Text)]
-        if not late:
-            return self
-        notes = [*self.adaptations, *(Adaptation(part.field, "changed", HOISTED) for part in late)]
-        kept = _merged(turn for turn in self.turns if turn.role != SYSTEM)
-        return Conversation((*self.systems, *late), kept, tuple(notes))
-
 
 FOLDED = "this wire takes no instructions in mid conversation: it goes as the user's text, in <system> tags"
-HOISTED = "this wire takes no instructions in mid conversation: it goes to the beginning"
 
 
 def read(request: ChatRequest) -> Conversation | Unsupported:

@@ -104,12 +104,6 @@ def test_a_long_prompt_has_its_own_list_and_its_own_fallbacks():
     assert long.of(Usage(200_001, 0, cached_tokens=200_001)) == Decimal("0.800004")
 
 
-def test_a_batch_has_prices_of_its_own_where_it_has_any():
-    batched = price(batch_input="1", cached="0.5").in_batch()
-    assert batched.of(Usage(1_000_000, 1_000_000)) == 11
-    assert batched.of(Usage(1_000_000, 0, cached_tokens=1_000_000)) == Decimal("0.5")
-
-
 def test_a_version_names_the_day_and_the_figures_and_nothing_else():
     one = price()
     assert one.version.startswith("2026-11-01.")

@@ -100,3 +100,17 @@ async def test_when_the_claiming_itself_is_cut_short_nobody_waits_for_ever():
         task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_bell_that_comes_as_all_claimers_end_is_claimed_for():
+    async def nothing(_job_ids: Sequence[uuid.UUID]) -> list[Job]:
+        return []
+
+    claims = Claims(nothing)
+
+    async def late() -> None:
+        await asyncio.sleep(0)  # the two claimers that the others start run now, before this goes on
+        assert await claims.of([uuid.uuid4()]) == []
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(claims.of([uuid.uuid4()]), claims.of([uuid.uuid4()]), late())

@@ -59,22 +59,17 @@ def test_case_1_leading_instructions_keep_their_order_and_paths() -> None:
     assert read_now.adaptations == ()
 
 
-def test_case_2_instructions_in_mid_conversation_keep_their_place_until_folded_or_hoisted() -> None:
+def test_case_2_instructions_in_mid_conversation_keep_their_place_until_folded() -> None:
     read_now = conversation(user("a"), {"role": "system", "content": "Now in French."}, user("b"))
     assert texts(read_now) == [("user", ["a"]), ("system", ["Now in French."]), ("user", ["b"])]
     folded = read_now.folded()
     assert texts(folded) == [("user", ["a", "<system>Now in French.</system>", "b"])]
     assert fields(folded) == [("messages[1].content", "changed")]
-    hoisted = read_now.hoisted()
-    assert [part.text for part in hoisted.systems] == ["Now in French."]
-    assert texts(hoisted) == [("user", ["a", "b"])]
-    assert fields(hoisted) == [("messages[1].content", "changed")]
 
 
-def test_without_instructions_in_mid_conversation_nothing_is_folded_or_hoisted() -> None:
+def test_without_instructions_in_mid_conversation_nothing_is_folded() -> None:
     read_now = conversation({"role": "system", "content": "s"}, user())
     assert read_now.folded() is read_now
-    assert read_now.hoisted() is read_now
 
 
 def test_case_3_neighbours_of_one_role_become_one_turn() -> None:
