@@ -57,6 +57,7 @@ from jobs.resolver import Names
 from jobs.settings import Settings
 from jobs.signals import Signals
 from jobs.store.accounts import Scope
+from jobs.store.direct import Direct
 from jobs.store.flush import Flush
 from jobs.store.session import Database
 from jobs.store.submit import insert
@@ -154,6 +155,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             await front.tokens.aclose()
             await front.signals.close()
             await front.health.aclose()
+            await front.lines.close()
             await front.database.close()
 
     return opened
@@ -177,15 +179,17 @@ def build(settings: Settings) -> Front:
     lessons = Lessons(database)
     enabled, version = providers_on(settings), settings.policies_version
     yard = Yard(catalog, enabled, version, providers=settings.providers, fits=lessons.fits)
+    lines = Direct(settings.database_url)
     submissions: Flush[Submission, UUID] = Flush(
-        database, insert, lambda row: row.id, window_s=0.0, patience_s=(), told=meters.flushed("submissions")
+        lines, insert, lambda row: row.id, window_s=0.0, patience_s=(), told=meters.flushed("submissions")
     )
     return Front(
         settings=settings,
         database=database,
+        lines=lines,
         signals=signals,
         tokens=TokenHub(settings.redis_url),
-        endings=Endings(database),
+        endings=Endings(lines),
         health=reader,
         lessons=lessons,
         ring=Ring(Bells(make_app(settings.redis_url)), signals),

@@ -21,6 +21,7 @@ from jobs.policy import Policy
 from jobs.resolver import Resolver
 from jobs.settings import Settings
 from jobs.signals import Signals
+from jobs.store.direct import Direct
 from jobs.store.flush import Flush
 from jobs.store.session import Database
 from jobs.streams import TokenHub
@@ -34,6 +35,8 @@ class Front(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     settings: Settings
     database: Database
+    lines: Direct
+    """For what every job passes: its insert, and the look at its end."""
     signals: Signals
     tokens: TokenHub
     endings: Endings

@@ -24,6 +24,7 @@ from jobs.lessons import Lessons
 from jobs.settings import Settings, SettingsError
 from jobs.signals import CANCEL, Signals
 from jobs.store.beats import Beats
+from jobs.store.direct import Direct
 from jobs.store.fleet import Presence
 from jobs.store.recent import last_minute
 from jobs.store.session import Database, StoreUnavailable
@@ -103,23 +104,24 @@ def seeder(database: Database) -> Seed:
 async def build(settings: Settings) -> Parts:
     """Choose the real things. A coroutine, because some of them bind to the loop they are made on."""
     record = Database(settings.database_url, pool_size=4)
-    claims = Database(settings.database_url, pool_size=4, durable=False)
+    beside = Database(settings.database_url, pool_size=2, durable=False)
     # Limits are kept fleet-wide in Redis; while it is away, by this worker's own share of them.
     scripts = Scripts(settings.redis_url)
-    local = MemoryCounters(seeder(claims), time.monotonic)
-    counters = FallbackCounters(RedisCounters(scripts, seeder(claims)), local, time.monotonic)
+    local = MemoryCounters(seeder(beside), time.monotonic)
+    counters = FallbackCounters(RedisCounters(scripts, seeder(beside)), local, time.monotonic)
     counters.live_workers = UNCOUNTED_WORKERS
     keys = fingerprints(settings.providers, os.environ.get)
     health = SharedHealth(scripts, keys, time.monotonic, random.random)
     gate = Gate(counters, settings.providers, os.environ.get, time.monotonic, random.random, health)
     transport = Transport(allow_real=settings.allow_real_calls)
+    claims = Direct(settings.database_url, durable=False)
     parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
     check_accents(settings.providers)
-    lessons = Lessons(claims)  # its commits may be lost in a crash: some seconds' lessons
+    lessons = Lessons(beside)  # its commits may be lost in a crash: some seconds' lessons
     parts.plan = planner(settings, load_catalog(settings), lessons.fits)
     parts.saw_usage = lessons.see
     parts.background += [lessons.work, health.work, partial(parts.signals.listen, CHANNEL, health.hear)]
-    parts.closers += [health.aclose, scripts.aclose]
+    parts.closers += [health.aclose, scripts.aclose, beside.close]
     parts.share_limits = partial(setattr, counters, "live_workers")
     await health.poll()  # what is sick already should cost a new worker no call
     return parts

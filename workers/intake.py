@@ -13,9 +13,10 @@ from jobs import failpoints, meters
 from jobs.failures import Failure, FailureKind
 from jobs.job import Job
 from jobs.lanes import TERMS, Lane
+from jobs.store.direct import Line
 from jobs.store.lifecycle import claim_polled, claim_rung
 from jobs.store.rows import Closing, Move
-from jobs.store.session import Connection, StoreUnavailable
+from jobs.store.session import StoreUnavailable
 from routing.plan import UnknownName
 from workers.claims import Claims
 from workers.leases import Stop
@@ -133,13 +134,13 @@ class Intake:
         BY_POLL.inc(len(jobs))
         return jobs
 
-    async def _claim(self, claim: Callable[[Connection], Awaitable[list[Job]]]) -> list[Job]:
+    async def _claim(self, claim: Callable[[Line], Awaitable[list[Job]]]) -> list[Job]:
         """Claim, or nothing when Postgres is away: the rows wait there and are found again."""
         if self._draining:
             return []
         try:
-            async with self._parts.claims.transaction() as connection:
-                jobs = await claim(connection)
+            async with self._parts.claims.statement() as line:
+                jobs = await claim(line)
         except StoreUnavailable:
             log.warning("claim: Postgres is away; the jobs stay queued there")
             return []

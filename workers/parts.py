@@ -13,6 +13,7 @@ from jobs.lanes import Lane
 from jobs.settings import Settings
 from jobs.signals import ENDED, Signals
 from jobs.store import budgets
+from jobs.store.direct import Direct, Lines
 from jobs.store.flush import Flush
 from jobs.store.lifecycle import open_attempts, settle
 from jobs.store.rows import Move, Opening
@@ -41,7 +42,7 @@ class Parts:
     def __init__(
         self,
         settings: Settings,
-        claims: Database,
+        claims: Lines,
         record: Database,
         gate: Gate,
         transport: Transport,
@@ -54,11 +55,12 @@ class Parts:
         self.signals = signals
         self.leases = Leases(settings.worker.lease_s)
         window_s = settings.worker.flush_ms / 1000
+        self._lines = Direct(settings.database_url)
         self.openings: Flush[Opening, uuid.UUID] = Flush(
-            record, open_attempts, lambda row: row.id, window_s=window_s, told=meters.flushed("openings")
+            self._lines, open_attempts, lambda row: row.id, window_s=window_s, told=meters.flushed("openings")
         )
         self.moves: Flush[Move, uuid.UUID] = Flush(
-            record, settle, lambda row: row.job_id, window_s=window_s, told=meters.flushed("moves")
+            self._lines, settle, lambda row: row.job_id, window_s=window_s, told=meters.flushed("moves")
         )
         self.telemetry = Telemetry(settings)
         self.tokens = Sender(TokenStreams(settings.redis_url))
@@ -128,4 +130,5 @@ class Parts:
         await self.signals.close()
         await asyncio.to_thread(self.telemetry.close)
         await self.claims.close()
+        await self._lines.close()
         await self._record.close()

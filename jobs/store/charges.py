@@ -12,8 +12,8 @@ statement's snapshot had it; that is what makes the sums exact.
 import uuid
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from jobs.store.direct import Line
 from jobs.store.rows import Opening, opening_rows
 
 # What an attempt is charged with: its cost; its bound while the cost is unknown; nothing when it never left.
@@ -126,10 +126,10 @@ select id from opened
 """)  # noqa: S608 -- made of constants of this file
 
 
-async def open_within_budgets(connection: AsyncConnection, openings: list[Opening]) -> set[uuid.UUID]:
+async def open_within_budgets(line: Line, openings: list[Opening]) -> set[uuid.UUID]:
     """Write those attempts that fit into every budget they are charged to; returns the ids written.
 
     A missing one has lost its job, or does not fit: `jobs.store.budgets.in_the_way` says which.
     """
-    found = await connection.execute(OPEN_WITHIN_BUDGETS, {"rows": opening_rows(openings)})
+    found = await line.execute(OPEN_WITHIN_BUDGETS, {"rows": opening_rows(openings)})
     return set(found.scalars())

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.states import State
+from jobs.store.direct import Line
 from jobs.store.reads import COST_COLUMNS, Cost
 
 # The answer's subselect prunes partitions at run time; the attempts are found by their job.
@@ -54,10 +54,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     is_purged: bool
 
 
-async def endings(connection: AsyncConnection, asked: Sequence[Asked]) -> dict[Asked, Ending]:
+async def endings(line: Line, asked: Sequence[Asked]) -> dict[Asked, Ending]:
     """The jobs that there are of these; what has not ended is among them, with its state."""
     names = {"tenants": [one.tenant_id for one in asked], "ids": [one.job_id for one in asked]}
-    found = await connection.execute(ENDINGS, names)
+    found = await line.execute(ENDINGS, names)
     by_id = {row.id: row for row in found}
     return {one: _ending(by_id[one.job_id]) for one in asked if one.job_id in by_id}
 

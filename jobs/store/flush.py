@@ -6,17 +6,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
+import psycopg
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from jobs.store.session import Database, StoreUnavailable
+from jobs.store.direct import Line, Lines
+from jobs.store.session import StoreUnavailable
 
 Row = TypeVar("Row")
 Ack = TypeVar("Ack")
 MOST_ROWS = 500
-BAD_ROW = (exc.StatementError, ValueError, TypeError)
+BAD_ROW = (exc.StatementError, psycopg.Error, ValueError, TypeError)
 """What a row's own data can raise: in Postgres, in the driver, or on the way into JSON."""
-WRITERS = 2
+WRITERS = 1
+"""Writes on their way at once: what comes meanwhile goes out together next. A second one would carry a row or two."""
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -28,14 +30,14 @@ class Flush(Generic[Row, Ack]):
     """Collects rows for `window_s` (0: only what is waiting already) and writes them with one call of `write`.
 
     `patience_s` are the pauses between tries while Postgres is away: () for those who would rather hear it at once.
-    `write(connection, rows)` returns the ids that counted; `add(row)` returns whether its own did. A flush that
+    `write(line, rows)` returns the ids that counted; `add(row)` returns whether its own did. A flush that
     raises for its data is replayed row by row, so one bad row costs only itself.
     """
 
     def __init__(
         self,
-        database: Database,
-        write: Callable[[AsyncConnection, list[Row]], Awaitable[set[Ack]]],
+        database: Lines,
+        write: Callable[[Line, list[Row]], Awaitable[set[Ack]]],
         key: Callable[[Row], Ack],
         *,
         window_s: float,
@@ -122,8 +124,8 @@ class Flush(Generic[Row, Ack]):
 
     async def _once(self, rows: list[Row]) -> set[Ack]:
         began_s = time.monotonic()
-        async with self._database.statement() as connection:
-            counted = await self._write(connection, rows)
+        async with self._database.statement() as line:
+            counted = await self._write(line, rows)
         self._told(len(rows), time.monotonic() - began_s)
         return counted
 

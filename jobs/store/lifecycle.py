@@ -6,8 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import text
 
 from jobs.chat import USAGE_KINDS, ChatRequest
 from jobs.failures import Failure, FailureKind
@@ -25,6 +24,7 @@ from jobs.store.charges import (
     WAS,
     open_within_budgets,
 )
+from jobs.store.direct import Line
 from jobs.store.rows import Move, Opening, move_rows, opening_rows
 
 # queued -> running, for the ids of a bell. SKIP LOCKED: two bells with one id must not wait for each other.
@@ -54,13 +54,12 @@ update jobs set state = 'running', token = gen_random_uuid(), claims = claims + 
     lease_until = now() + make_interval(secs => :lease_s), started_at = coalesce(started_at, now())
 from mine where jobs.id = mine.id
 returning jobs.id, tenant_id, token, lane, policy, task, intent, strict, created_at, deadline_at,
-    extract(epoch from deadline_at - now())::float8 as time_left_s, claims, traceparent
+    extract(epoch from deadline_at - now())::float8 as time_left_s, claims, traceparent,
+    (select p.body from payloads p where p.id = jobs.id {bounds}) as body
 """
-CLAIM_RUNG = text(_CLAIM.format(which=_RUNG))
-CLAIM_POLLED = text(_CLAIM.format(which=_POLLED))
-
-# The bounds are redundant with the ids; they let Postgres skip the other days' partitions.
-BODIES = text("select id, body from payloads where id = any(:ids) and id between :first and :last")
+# The bounds are redundant with the ids; they let Postgres skip the other days' partitions before it begins.
+CLAIM_RUNG = text(_CLAIM.format(which=_RUNG, bounds="and p.id between :first and :last"))
+CLAIM_POLLED = text(_CLAIM.format(which=_POLLED, bounds=""))
 
 PAST = text("""
 select id, job_id, deployment, tier, outcome, failure, confidence, cost_usd, cost_bound_usd, finish_reason
@@ -141,79 +140,74 @@ select id from mine
 UNREADABLE = Failure(FailureKind.INTERNAL, "its request is not in the record any more, or can't be read")
 
 
-async def claim_rung(connection: AsyncConnection, ids: Sequence[uuid.UUID], *, lease_s: float) -> list[Job]:
+async def claim_rung(line: Line, ids: Sequence[uuid.UUID], *, lease_s: float) -> list[Job]:
     """Take the jobs of a bell that still wait: each gets a fresh token and a lease by the database clock."""
-    found = await connection.execute(CLAIM_RUNG, {"ids": list(ids), "most": len(ids), "lease_s": lease_s})
-    return await _complete(connection, found.all())
+    names = {"ids": list(ids), "most": len(ids), "lease_s": lease_s, "first": min(ids), "last": max(ids)}
+    return await _complete(line, (await line.execute(CLAIM_RUNG, names)).all())
 
 
-async def claim_polled(
-    connection: AsyncConnection, lanes: Sequence[Lane], *, most: int, silence_s: float, lease_s: float
-) -> list[Job]:
+async def claim_polled(line: Line, lanes: Sequence[Lane], *, most: int, silence_s: float, lease_s: float) -> list[Job]:
     """Take up to `most` jobs of these lanes, by their weights, whose bell was lost (released over `silence_s` ago)."""
     weights = msgspec.json.encode([{"lane": lane, "weight": TERMS[lane].weight} for lane in lanes]).decode()
     names = {"lanes": weights, "most": most, "silence_s": silence_s, "lease_s": lease_s}
-    found = await connection.execute(CLAIM_POLLED, names)
-    return await _complete(connection, found.all())
+    return await _complete(line, (await line.execute(CLAIM_POLLED, names)).all())
 
 
-async def open_attempts(connection: AsyncConnection, openings: list[Opening]) -> set[uuid.UUID]:
+async def open_attempts(line: Line, openings: list[Opening]) -> set[uuid.UUID]:
     """Write attempts before their bytes leave; returns the ids written.
 
     Do not call for a missing one: it has lost its job, or a budget has no room for it.
     """
-    found = (await connection.execute(OPEN, {"rows": opening_rows(openings)})).all()
+    found = (await line.execute(OPEN, {"rows": opening_rows(openings)})).all()
     opened = {row.id for row in found if not row.is_budgeted}
     if len(opened) < len(found):
         budgeted = {row.id for row in found} - opened
-        opened |= await open_within_budgets(connection, [each for each in openings if each.id in budgeted])
+        opened |= await open_within_budgets(line, [each for each in openings if each.id in budgeted])
     return opened
 
 
-async def settle(connection: AsyncConnection, moves: list[Move]) -> set[uuid.UUID]:
+async def settle(line: Line, moves: list[Move]) -> set[uuid.UUID]:
     """Close attempts and move jobs; returns the job ids whose token held. The rest lost only their job half."""
     attempt_ids = [move.closing.id for move in moves if move.closing is not None]
     first, last = (min(attempt_ids), max(attempt_ids)) if attempt_ids else (uuid.UUID(int=0), uuid.UUID(int=0))
-    found = await connection.execute(SETTLE, {"rows": move_rows(moves), "first": first, "last": last})
+    found = await line.execute(SETTLE, {"rows": move_rows(moves), "first": first, "last": last})
     return set(found.scalars())
 
 
-async def _complete(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Job]:
-    """Fetch the requests of claimed rows, and for those claimed before their closed attempts.
+async def _complete(line: Line, rows: Sequence[Any]) -> list[Job]:
+    """The jobs of claimed rows; for those claimed before, their closed attempts are fetched.
 
     A row whose request is gone or unreadable fails alone: raising here would leave its neighbours to their leases.
+    (Should a crash of Postgres forget that ending, it has forgotten the claim, too: the next one finds the same.)
     """
-    if not rows:
-        return []
-    ids = [row.id for row in rows]
-    bodies = await connection.execute(BODIES, {"ids": ids, "first": min(ids), "last": max(ids)})
-    raw: dict[uuid.UUID, bytes] = {row.id: row.body for row in bodies}
     again = [row.id for row in rows if row.claims > 1]
-    past: dict[uuid.UUID, list[Row[Any]]] = {}
+    past: dict[uuid.UUID, list[Any]] = {}
     if again:
-        for attempt in await connection.execute(PAST, {"ids": again}):
+        for attempt in await line.execute(PAST, {"ids": again}):
             past.setdefault(attempt.job_id, []).append(attempt)
     jobs: list[Job] = []
     unreadable: list[Move] = []
     for row in rows:
         try:
-            jobs.append(_job(row, raw[row.id], tuple(_past(attempt) for attempt in past.get(row.id, ()))))
-        except (KeyError, ValueError):  # InvalidRequest and msgspec's are ValueErrors; so is a kind of a newer version
+            jobs.append(_job(row, tuple(_past(attempt) for attempt in past.get(row.id, ()))))
+        except ValueError:  # InvalidRequest and msgspec's are ValueErrors; so is a kind of a newer version
             unreadable.append(Move.fail(row.id, row.token, UNREADABLE, None))
     if unreadable:
-        await connection.execute(text("set local synchronous_commit = on"))  # a claim may be forgotten, an ending not
-        await settle(connection, unreadable)
+        await settle(line, unreadable)
     return jobs
 
 
-def _job(row: Row[Any], raw: bytes, past: tuple[PastAttempt, ...]) -> Job:
+def _job(row: Any, past: tuple[PastAttempt, ...]) -> Job:
+    """Raises ValueError for a request that is not there or can't be read."""
+    if row.body is None:
+        raise ValueError("its request is gone")
     return Job(
         id=row.id,
         tenant_id=row.tenant_id,
         token=row.token,
         lane=Lane(row.lane),
         policy=row.policy,
-        request=ChatRequest.parse(raw),
+        request=ChatRequest.parse(row.body),
         created_at=row.created_at,
         deadline_at=row.deadline_at,
         time_left_s=row.time_left_s,
@@ -226,7 +220,7 @@ def _job(row: Row[Any], raw: bytes, past: tuple[PastAttempt, ...]) -> Job:
     )
 
 
-def _past(row: Row[Any]) -> PastAttempt:
+def _past(row: Any) -> PastAttempt:
     return PastAttempt(
         id=row.id,
         deployment=row.deployment,

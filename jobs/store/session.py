@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 from sqlalchemy import exc
@@ -32,61 +33,78 @@ class Database:
     def __init__(
         self, url: str, *, pool_size: int = 8, durable: bool = True, turn_timeout_s: float = TURN_TIMEOUT_S
     ) -> None:
-        options = (
-            f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
-            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC -c jit=off"
-        )
-        if not durable:
-            options += " -c synchronous_commit=off"
         self.engine: AsyncEngine = create_async_engine(
             sqlalchemy_url(url),
             pool_size=pool_size,
             max_overflow=0,
             hide_parameters=True,  # an error's text would quote prompts and answers
             pool_timeout=CONNECT_TIMEOUT_S,
-            connect_args={
-                "connect_timeout": CONNECT_TIMEOUT_S,
-                "options": options,
-                "keepalives_idle": 10,
-                "keepalives_interval": 5,
-                "keepalives_count": 3,
-            },
+            connect_args=connection_options(durable=durable),
         )
         self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        # The pool hands a freed connection to whoever asks first, not to whoever waits longest: with hundreds of
-        # askers some starved until their time-out. A semaphore is fair, and nobody waits at the pool any more.
-        self._turns = asyncio.Semaphore(pool_size)
-        self._turn_timeout_s = turn_timeout_s
+        self._turns = Turns(pool_size, turn_timeout_s)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed at the end, rolled back by an exception. Raises StoreUnavailable."""
-        async with self._turn(), self.engine.begin() as connection:
+        async with self._turns.next(), self.engine.begin() as connection:
             yield connection
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:
         """A connection that commits each statement by itself: one round trip instead of three."""
-        async with self._turn(), self._single.connect() as connection:
+        async with self._turns.next(), self._single.connect() as connection:
             yield connection
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Wait for a connection, first come first served. Raises StoreUnavailable after `turn_timeout_s`."""
-        try:
-            async with asyncio.timeout(self._turn_timeout_s):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise StoreUnavailable("no connection to Postgres became free in time") from error
-        try:
-            with unavailable():
-                yield
-        finally:
-            self._turns.release()
 
     async def close(self) -> None:
         """Give all connections back."""
         await self.engine.dispose()
+
+
+class Turns:
+    """Turns at a few connections, first come first served.
+
+    A pool hands a freed connection to whoever asks first, not to whoever waits longest: with hundreds of askers some
+    starved until their time-out. A semaphore is fair, and nobody waits at the pool any more.
+    """
+
+    def __init__(self, connections: int, timeout_s: float) -> None:
+        self._free = asyncio.Semaphore(connections)
+        self._timeout_s = timeout_s
+
+    @asynccontextmanager
+    async def next(self) -> AsyncIterator[None]:
+        """Wait for a turn. Raises StoreUnavailable when it does not come in time, or Postgres goes away in it."""
+        if self._free.locked():
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._free.acquire()
+            except TimeoutError as error:
+                raise StoreUnavailable("no connection to Postgres became free in time") from error
+        else:
+            await self._free.acquire()
+        try:
+            with unavailable():
+                yield
+        finally:
+            self._free.release()
+
+
+def connection_options(*, durable: bool) -> dict[str, Any]:
+    """What every connection of a process is opened with: time-outs on everything."""
+    options = (
+        f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
+        f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC -c jit=off"
+    )
+    if not durable:
+        options += " -c synchronous_commit=off"
+    return {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "options": options,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
 
 
 class unavailable:  # noqa: N801 -- reads as a clause: `with unavailable():`

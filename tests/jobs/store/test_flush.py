@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import exc, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from jobs.store.direct import Line
 from jobs.store.flush import MOST_ROWS, Flush
 from jobs.store.session import Database, StoreUnavailable
 from tests.jobs.store.shared import database_url, module_database_url  # noqa: F401 -- fixtures
 
-Write = Callable[[AsyncConnection, list[int]], Awaitable[set[int]]]
+Write = Callable[[Line, list[int]], Awaitable[set[int]]]
 
 
 def flush(database: Database, write: Write, *, window_s: float = 0.0) -> Flush[int, int]:
@@ -26,9 +26,9 @@ class Written:
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
 
-    async def __call__(self, connection: AsyncConnection, rows: list[int]) -> set[int]:
+    async def __call__(self, line: Line, rows: list[int]) -> set[int]:
         self.groups.append(rows)
-        found = await connection.execute(
+        found = await line.execute(
             text("insert into numbers select unnest(cast(:rows as integer[])) returning number"), {"rows": rows}
         )
         return set(found.scalars())
@@ -94,7 +94,7 @@ async def test_one_bad_row_costs_only_itself(numbers: Database):
 
 @pytest.mark.parametrize("error", [TypeError, UnicodeError])
 async def test_a_row_that_is_no_json_costs_only_itself_too(numbers: Database, error: type[Exception]):
-    async def write(_: AsyncConnection, rows: list[int]) -> set[int]:
+    async def write(_: Line, rows: list[int]) -> set[int]:
         if 13 in rows:
             raise error("not to be encoded")
         return set(rows)
@@ -106,7 +106,7 @@ async def test_a_row_that_is_no_json_costs_only_itself_too(numbers: Database, er
 
 
 async def test_a_row_that_did_not_count_is_told_so(numbers: Database):
-    async def write(_: AsyncConnection, rows: list[int]) -> set[int]:
+    async def write(_: Line, rows: list[int]) -> set[int]:
         return {row for row in rows if row != 2}
 
     batch = flush(numbers, write, window_s=0.01)
@@ -121,7 +121,7 @@ class Away:
         self.left = times
 
     @asynccontextmanager
-    async def statement(self) -> AsyncIterator[AsyncConnection]:
+    async def statement(self) -> AsyncIterator[Line]:
         self.left -= 1
         if self.left >= 0:
             raise StoreUnavailable
@@ -147,7 +147,7 @@ async def test_an_absence_longer_than_patience_is_told_to_all_who_wait(numbers: 
 async def test_a_defect_or_a_shutdown_leaves_nobody_waiting(numbers: Database):
     held = asyncio.Event()
 
-    async def write(_: AsyncConnection, rows: list[int]) -> set[int]:
+    async def write(_: Line, rows: list[int]) -> set[int]:
         if 1 in rows:
             raise RuntimeError("a defect")
         held.set()

@@ -1,0 +1,128 @@
+"""Connections for the few statements that every job passes, spoken to the driver itself.
+
+SQLAlchemy's way to the driver and back (a checked-out connection, a greenlet, a compiled statement, a result) costs a
+process 0.1 to 0.3 CPU ms a statement, more than the driver takes: nothing for what is asked now and then, a tenth of
+an interactive job (`make bench`, the front door, 2026-11). The statements stay SQLAlchemy's: they run on both.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
+from typing import Any, Protocol
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import namedtuple_row
+from sqlalchemy import TextClause
+from sqlalchemy.dialects import registry
+
+from jobs.store.session import TURN_TIMEOUT_S, Turns, connection_options
+
+
+class Found(Protocol):
+    """What a statement found, as far as the record's functions look at it."""
+
+    def all(self) -> Sequence[Any]:
+        """The rows; a column is an attribute."""
+
+    def scalars(self) -> Iterator[Any]:
+        """Their first columns."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The rows."""
+
+
+class Line(Protocol):
+    """A connection that commits each statement by itself, SQLAlchemy's or the driver's own."""
+
+    async def execute(self, statement: TextClause, parameters: Mapping[str, Any], /) -> Found:
+        """Run it."""
+
+
+class Lines(Protocol):
+    """Gives such connections, as `Database` and `Direct` do."""
+
+    def statement(self) -> AbstractAsyncContextManager[Line]:
+        """One of them. Raises StoreUnavailable."""
+
+    async def close(self) -> None:
+        """Give all connections back."""
+
+
+class Rows:
+    """What the driver found."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self._rows = rows
+
+    def all(self) -> Sequence[Any]:
+        """The rows; a column is an attribute."""
+        return self._rows
+
+    def scalars(self) -> Iterator[Any]:
+        """Their first columns."""
+        return (row[0] for row in self._rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+
+class DriverLine:
+    """The driver's own connection."""
+
+    def __init__(self, connection: "psycopg.AsyncConnection[Any]") -> None:
+        self._connection = connection
+
+    async def execute(self, statement: TextClause, parameters: Mapping[str, Any], /) -> Rows:
+        """Run it; the driver has it prepared from its sixth time on."""
+        cursor = await self._connection.execute(sql(statement), parameters)
+        return Rows(await cursor.fetchall() if cursor.description is not None else [])
+
+
+class Direct:
+    """A few of the driver's connections, opened when they are needed and kept."""
+
+    def __init__(
+        self, url: str, *, connections: int = 2, durable: bool = True, turn_timeout_s: float = TURN_TIMEOUT_S
+    ) -> None:
+        """`durable` as `Database` has it."""
+        self._url = url
+        self._options = connection_options(durable=durable)
+        self._turns = Turns(connections, turn_timeout_s)
+        self._idle: list[psycopg.AsyncConnection[Any]] = []
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[DriverLine]:
+        """A connection that commits each statement by itself. Raises StoreUnavailable."""
+        async with self._turns.next():
+            connection = self._idle.pop() if self._idle else await self._connect()
+            try:
+                yield DriverLine(connection)
+            finally:
+                if connection.info.transaction_status is TransactionStatus.IDLE:
+                    self._idle.append(connection)
+                else:  # lost, or cut within a statement; what lies idle has most likely lost its server, too
+                    await self._drop(connection, *self._idle)
+
+    async def _connect(self) -> "psycopg.AsyncConnection[Any]":
+        return await psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, row_factory=namedtuple_row, **self._options
+        )
+
+    async def _drop(self, *connections: "psycopg.AsyncConnection[Any]") -> None:
+        self._idle = [connection for connection in self._idle if connection not in connections]
+        for connection in connections:
+            await connection.close()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._drop(*self._idle)
+
+
+_SPELLING = registry.load("postgresql.psycopg")()
+
+
+@lru_cache(maxsize=64)
+def sql(statement: TextClause) -> str:
+    """A statement in the driver's spelling of parameters."""
+    return str(statement.compile(dialect=_SPELLING))
