@@ -49,6 +49,7 @@ from api.ring import Ring
 from api.straight import Hot, Straight
 from jobs import logs, meters, traces
 from jobs.broker import Bells, make_app
+from jobs.collector import calm_the_collector
 from jobs.configuration import load, load_catalog, providers_on
 from jobs.health import HealthReader
 from jobs.job import Submission
@@ -135,6 +136,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             log.exception("the API could not start")
             raise
         app.state.front = front
+        calm_the_collector()
         always = (
             front.ring.work(),
             front.signals.hear_endings(),

@@ -6,7 +6,8 @@ from typing import Any
 
 from api.show import STATES, JsonObject, money, shown
 from jobs import ids
-from jobs.store.reads import BatchView, Cost
+from jobs.ending import Cost
+from jobs.store.reads import BatchView
 from jobs.store.submit import Batch
 
 DEFAULT_ENDPOINT = "/v1/chat/completions"

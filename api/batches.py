@@ -14,7 +14,7 @@ from api.front import Front, front_of
 from api.paths import not_found, read_id
 from api.problems import Code, Problem
 from jobs.lanes import Lane
-from jobs.signals import CANCEL, ENDED
+from jobs.signals import CANCEL
 from jobs.store import owner, reads
 from jobs.store.owner import Asker
 from jobs.store.reads import ResultRow
@@ -80,9 +80,10 @@ async def cancel(request: Request, key: Submitter, batch_id: str) -> Response:
         view = await reads.batch(connection, key.tenant_id, wanted)
     if done is None or view is None:
         raise not_found("batch", batch_id)
-    for channel, job_ids in ((ENDED, done.ended), (CANCEL, done.told)):
-        for start in range(0, len(job_ids), TOLD_AT_ONCE):
-            front.signals.tell_soon(channel, job_ids[start : start + TOLD_AT_ONCE])
+    for start in range(0, len(done.ended), TOLD_AT_ONCE):
+        front.signals.tell_endings(dict.fromkeys(done.ended[start : start + TOLD_AT_ONCE]))
+    for start in range(0, len(done.told), TOLD_AT_ONCE):
+        front.signals.tell_soon(CANCEL, done.told[start : start + TOLD_AT_ONCE])
     counts = {"cancelled": len(done.ended), "cancel_requested": len(done.told)}
     return show.answer(batch_shape.batch(view) | counts)
 

@@ -3,8 +3,9 @@
 import uuid
 
 from jobs.coalescer import Coalescer
+from jobs.ending import Ending
 from jobs.store.direct import Lines
-from jobs.store.endings import Asked, Ending, endings
+from jobs.store.endings import Asked, endings
 
 
 class Endings:

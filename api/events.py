@@ -25,8 +25,8 @@ from api.sse import KEEP_ALIVE, KEEP_ALIVE_S, Outlet, event
 from api.vigil import Vigil
 from jobs import ids
 from jobs.chunks import chunks_of
+from jobs.ending import Ending
 from jobs.states import State
-from jobs.store.endings import Ending
 from jobs.streams import Follower
 from jobs.tokens import Entry, Place
 
@@ -88,15 +88,12 @@ class Telling(Response):
         front, outlet = self._front, Outlet(send)
         vigil = Vigil(front.endings, self._tenant_id, self._job_id)
         place = Place() if self._seen.is_stored else self._seen.place
-        async with (
-            front.signals.waiting(self._job_id, vigil.ended),
-            present(receive, vigil.wake) as caller,
-            front.tokens.following(self._job_id, place, vigil.wake) as follower,
-        ):
-            vigil.begin(front.settings.api.max_events_s, look_now=True)
-            await outlet.begin([])
-            await Teller(vigil, follower, outlet, self._seen).run(caller)
-            await outlet.end()
+        with front.signals.waiting(self._job_id, vigil.hear), present(receive, vigil.wake) as caller:
+            async with front.tokens.following(self._job_id, place, vigil.wake) as follower:
+                vigil.begin(front.settings.api.max_events_s, look_now=True)
+                await outlet.begin([])
+                await Teller(vigil, follower, outlet, self._seen).run(caller)
+                await outlet.end()
 
 
 class Teller:

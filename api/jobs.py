@@ -12,12 +12,13 @@ from api.auth import Reader, Submitter
 from api.front import Front, front_of
 from api.paths import not_found, read_id, read_reference, reference
 from api.problems import Code, Problem
+from jobs.ending import Cost
 from jobs.lanes import Lane
-from jobs.signals import CANCEL, ENDED
+from jobs.signals import CANCEL
 from jobs.states import State
 from jobs.store import owner, reads
 from jobs.store.owner import Asker, Cancelled
-from jobs.store.reads import Cost, Filter
+from jobs.store.reads import Filter
 
 router = APIRouter(tags=["jobs"])
 SLOW_POLL_S = 2.0
@@ -47,7 +48,8 @@ async def get_job(request: Request, key: Reader, job_id: str, wait: Wait = 0.0) 
 async def _wait(request: Request, front: Front, tenant_id: uuid.UUID, job_id: uuid.UUID, wait_s: float) -> None:
     """Return when the job has ended or the time is up. The signal is a hint: a slow poll of the row stands behind."""
     until = time.monotonic() + wait_s
-    async with front.signals.waiting(job_id) as ended:
+    ended = asyncio.Event()
+    with front.signals.waiting(job_id, lambda _: ended.set()):
         while True:
             ended.clear()
             async with front.database.statement() as connection:
@@ -107,7 +109,7 @@ async def call_off(front: Front, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Can
     async with front.database.statement() as connection:
         done = await owner.cancel_job(connection, tenant_id, job_id)
     if done.ended:
-        front.signals.tell_soon(ENDED, done.ended)
+        front.signals.tell_endings(dict.fromkeys(done.ended))
     if done.told:
         front.signals.tell_soon(CANCEL, done.told)
     return done

@@ -1,8 +1,8 @@
 """Whether the one who asked is still there, for routes that answer late."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from starlette.types import Receive
 
@@ -14,8 +14,8 @@ class Presence:
         self.is_gone = False
 
 
-@asynccontextmanager
-async def present(receive: Receive, wake: asyncio.Event) -> AsyncIterator[Presence]:
+@contextmanager
+def present(receive: Receive, wake: asyncio.Event) -> Iterator[Presence]:
     """Watch the connection of a request whose body was read; `wake` is set when it closes."""
     caller = Presence()
 

@@ -11,8 +11,8 @@ from fastapi import Response
 
 from jobs import ids
 from jobs.chat import USAGE_KINDS
+from jobs.ending import Cost
 from jobs.job import Submission
-from jobs.store.reads import Cost
 
 JsonObject = dict[str, Any]
 STATES = ("queued", "running", "succeeded", "failed", "cancelled", "expired")
@@ -187,7 +187,7 @@ def _parsed(text: str | None) -> dt.datetime | None:
 
 
 def _cost_of(attempts: Sequence[JsonObject]) -> Cost:
-    """The sum of a job's attempts, by the same rule as the query of many jobs: see `jobs.store.reads.Cost`."""
+    """The sum of a job's attempts, by the same rule as the query of many jobs: see `jobs.ending.Cost`."""
     known = [Decimal(attempt["cost_usd"]) for attempt in attempts if attempt["cost_usd"] is not None]
     unknown = [attempt for attempt in attempts if attempt["cost_usd"] is None and attempt["outcome"] != "not_sent"]
     usd = sum(known, Decimal(0)) if known or not unknown else None

@@ -7,23 +7,10 @@ from contextlib import suppress
 
 from api.endings import Endings
 from api.presence import Presence
-from jobs.store.endings import Ending
+from jobs.ending import Ending
 from jobs.store.session import StoreUnavailable
 
 SLOW_POLL_S = 2.0
-
-
-class Ended(asyncio.Event):
-    """Set by the signal of a job's end; then whoever waits at `wake` is woken, too."""
-
-    def __init__(self, wake: asyncio.Event) -> None:
-        super().__init__()
-        self._wake = wake
-
-    def set(self) -> None:
-        """The job has (probably) ended."""
-        super().set()
-        self._wake.set()
 
 
 class Vigil:
@@ -34,9 +21,15 @@ class Vigil:
         self._tenant_id = tenant_id
         self.job_id = job_id
         self.wake = asyncio.Event()
-        self.ended = Ended(self.wake)
+        self._has_ended = False
+        self._told: Ending | None = None
         self._look_at_s = 0.0
         self._ends_at_s = float("inf")
+
+    def hear(self, ending: Ending | None) -> None:
+        """The job has (probably) ended, and this is how, if it was told along."""
+        self._has_ended, self._told = True, ending
+        self.wake.set()
 
     @property
     def is_over(self) -> bool:
@@ -52,13 +45,14 @@ class Vigil:
     async def look(self) -> Ending | None:
         """The job, when there is a reason to look at it; None without one, or while Postgres is away."""
         now_s = time.monotonic()
-        if not self.ended.is_set() and now_s < self._look_at_s:
+        if not self._has_ended and now_s < self._look_at_s:
             return None
-        self.ended.clear()
+        self._has_ended = False
         self._look_at_s = now_s + SLOW_POLL_S
-        found = None
-        with suppress(StoreUnavailable):  # the job is committed: it goes on, and so does the wait
-            found = await self._endings.look(self._tenant_id, self.job_id)
+        found, self._told = self._told, None
+        if found is None:
+            with suppress(StoreUnavailable):  # the job is committed: it goes on, and so does the wait
+                found = await self._endings.look(self._tenant_id, self.job_id)
         if found is not None and found.state.is_terminal:
             self._look_at_s = self._ends_at_s = float("inf")
         return found

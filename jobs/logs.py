@@ -31,6 +31,8 @@ FIELDS = ("job_id", "attempt_id", "lane", "deployment")
 """What a record of a job or an attempt carries beside its text."""
 CELERY_WORDS = {"celery.worker.strategy": {"name", "id"}, "celery.app.trace": {"name", "id", "runtime", "return_value"}}
 """Which of Celery's named arguments are printed: the lane, the message's id, and our own line of counts."""
+TOO_MANY_LINES = ("sqlalchemy", "celery.worker.strategy", "celery.app.trace")
+"""Their "info" is our "debug": a line for each statement, and two for each bell, of whose jobs we tell ourselves."""
 PUT_TOGETHER = frozenset({"Task %(name)s[%(id)s] received", "Uvicorn running on %s://%s:%d (Press CTRL+C to quit)"})
 """Literals of libraries that stand elsewhere than where they are logged, or in pieces."""
 WITHHELD = "(a text that is not the library's own was left out)"
@@ -75,8 +77,9 @@ def setup(telemetry: Telemetry) -> None:
         if known.level:  # uvicorn and Celery set their own; ours is the settings'
             known.setLevel(logging.NOTSET)
     logging.getLogger("kombu").setLevel(max(logging.ERROR, root.level))  # it repeats what Celery says
-    if root.level > logging.DEBUG:  # at "info" it writes a line for each statement, four and more a job
-        logging.getLogger("sqlalchemy").setLevel(max(logging.WARNING, root.level))
+    if root.level > logging.DEBUG:
+        for name in TOO_MANY_LINES:
+            logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.lastResort = None  # who was silenced stays silent
     logging.raiseExceptions = False  # a record that can't be formatted would be printed with its arguments
     sys.excepthook = _uncaught

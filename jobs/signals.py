@@ -1,24 +1,36 @@
-"""Wake-ups over Redis: who waits for a job's end, who should cancel, and "there is work". Hints, never the truth."""
+"""Wake-ups over Redis: who waits for a job's end, who should cancel, and "there is work". Hints, never the truth.
+
+An ending that somebody may well be waiting for is told along with its hint, as it was just committed: its waiter needs
+not look at the row then.
+"""
 
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
+import msgspec
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from jobs.ending import Ending
+
 log = logging.getLogger(__name__)
 
 ENDED = "tokenyard:ended"
+"""MessagePack: an array of pairs, a job's id (16 bytes) and its `Ending` or nil."""
 CANCEL = "tokenyard:cancel"
 SUBMITTED = "tokenyard:submitted"
 TIMEOUT_S = 1.0
 RETRY_S = 1.0
 SILENCE_S = 25.0
+Heard = Callable[[Ending | None], None]
+_pack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+_unpack = msgspec.msgpack.Decoder(list[tuple[uuid.UUID, msgspec.Raw]]).decode
+_ending = msgspec.msgpack.Decoder(Ending | None).decode
 
 
 def connect(url: str) -> "redis.Redis":
@@ -38,17 +50,27 @@ class Signals:
         self._url = url
         self._silence_s = silence_s
         self._client = connect(url)
-        self._waiting: dict[uuid.UUID, set[asyncio.Event]] = {}
+        self._waiting: dict[uuid.UUID, set[Heard]] = {}
         self._telling: set[asyncio.Task[None]] = set()
 
     async def tell(self, channel: str, job_ids: Sequence[uuid.UUID] = ()) -> None:
         """Publish ids (or a bare nudge); a Redis that is away is not an error here."""
-        with suppress(RedisError, OSError):
-            await self._client.publish(channel, b"".join(job_id.bytes for job_id in job_ids))
+        await self._publish(channel, b"".join(job_id.bytes for job_id in job_ids))
 
     def tell_soon(self, channel: str, job_ids: Sequence[uuid.UUID]) -> None:
         """The same for who must not wait: a Redis that hangs would hold up a request by a second for each message."""
-        task = asyncio.get_running_loop().create_task(self.tell(channel, job_ids))
+        self._publish_soon(channel, b"".join(job_id.bytes for job_id in job_ids))
+
+    def tell_endings(self, endings: Mapping[uuid.UUID, Ending | None]) -> None:
+        """Wake who waits for these jobs' ends, soon; an ending that is told spares them the look at the row."""
+        self._publish_soon(ENDED, _pack(list(endings.items())))
+
+    async def _publish(self, channel: str, message: bytes) -> None:
+        with suppress(RedisError, OSError):
+            await self._client.publish(channel, message)
+
+    def _publish_soon(self, channel: str, message: bytes) -> None:
+        task = asyncio.get_running_loop().create_task(self._publish(channel, message))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
@@ -91,24 +113,32 @@ class Signals:
 
     async def hear_endings(self) -> None:
         """Wake the waiters of ended jobs, for ever: one connection for all waiters of an API process."""
-        await self.hear(ENDED, self._wake)
+        await self.listen(ENDED, self._wake)
 
-    def _wake(self, job_ids: list[uuid.UUID]) -> None:
-        for job_id in job_ids:
-            for event in self._waiting.get(job_id, ()):
-                event.set()
-
-    @asynccontextmanager
-    async def waiting(self, job_id: uuid.UUID, event: asyncio.Event | None = None) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the job has (probably) ended: subscribe first, then look at the row."""
-        event = event or asyncio.Event()
-        self._waiting.setdefault(job_id, set()).add(event)
+    def _wake(self, message: bytes) -> None:
         try:
-            yield event
+            told = _unpack(message)
+        except msgspec.DecodeError:
+            return  # another version's; the slow polls find what it means
+        for job_id, raw in told:
+            if (waiting := self._waiting.get(job_id)) is not None:
+                ending = _ending(raw)
+                for heard in waiting:
+                    heard(ending)
+
+    @contextmanager
+    def waiting(self, job_id: uuid.UUID, heard: Heard) -> Iterator[None]:
+        """Have `heard` called when the job has (probably) ended, with its ending if that is told along.
+
+        Subscribe first, then look at the row. `heard` must not raise, nor end a wait itself.
+        """
+        self._waiting.setdefault(job_id, set()).add(heard)
+        try:
+            yield
         finally:
-            events = self._waiting[job_id]
-            events.discard(event)
-            if not events:
+            waiting = self._waiting[job_id]
+            waiting.discard(heard)
+            if not waiting:
                 del self._waiting[job_id]
 
     async def close(self) -> None:

@@ -1,7 +1,6 @@
 """The worker's composition root: the one place where the real things are chosen."""
 
 import datetime as dt
-import gc
 import logging
 import os
 import random
@@ -16,6 +15,7 @@ from uuid import UUID, uuid4
 from msgspec.structs import replace
 
 from jobs import meters
+from jobs.collector import calm_the_collector
 from jobs.configuration import load_catalog, providers_on
 from jobs.gatekeys import CHANNEL
 from jobs.job import Job
@@ -140,17 +140,6 @@ def presence_of(settings: Settings, lanes: Sequence[Lane]) -> Presence:
         calls_in_flight=worker.calls_in_flight,
         beat_s=worker.beat_s,
     )
-
-
-def calm_the_collector() -> None:
-    """Look for garbage less often: a worker's objects die by reference count, and cycles are few.
-
-    At Python's defaults the collector walks everything in flight again and again: with 500 calls it took 30 % of
-    the worker's CPU (1.30 against 0.94 ms a job, `make bench`'s load, 2026-11). Memory stayed the same.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 class Worker:

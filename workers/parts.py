@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from jobs import meters
+from jobs.ending import Ending
 from jobs.job import Job
 from jobs.lanes import Lane
 from jobs.settings import Settings
-from jobs.signals import ENDED, Signals
+from jobs.signals import Signals
 from jobs.store import budgets
 from jobs.store.direct import Direct, Lines
 from jobs.store.flush import Flush
@@ -28,8 +29,6 @@ from workers.leases import Leases
 from workers.streams import Sender
 from workers.telemetry import Telemetry
 from workers.transport import Transport
-
-ANNOUNCE_S = 0.002
 
 
 class LostLease(Exception):
@@ -73,8 +72,7 @@ class Parts:
         self.saw_usage: Callable[[str, InputEstimate, int], None] = lambda *_: None
         """Told of the input tokens that a deployment billed for a prompt."""
         self.transport = transport
-        self._ended: list[uuid.UUID] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._ended: dict[uuid.UUID, Ending | None] = {}
 
     async def refused(self, opening: Opening) -> Refusal | None:
         """Why an attempt was not written: a budget without room, or (None) it is there after all.
@@ -108,21 +106,20 @@ class Parts:
         """Whether its rows are written at once instead of waiting for company."""
         return job.lane is Lane.INTERACTIVE
 
-    def announce(self, job_id: uuid.UUID) -> None:
-        """Tell the waiters that a job has ended; endings of the same moment share one message."""
-        self._ended.append(job_id)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(ANNOUNCE_S, self._tell)
+    def announce(self, job_id: uuid.UUID, ending: Ending | None = None) -> None:
+        """Tell the waiters that a job has ended; endings of one commit, heard of in one turn, share a message."""
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._ended[job_id] = ending
 
     def _tell(self) -> None:
-        ended, self._ended, self._timer = self._ended, [], None
-        self.signals.tell_soon(ENDED, ended)
+        ended, self._ended = self._ended, {}
+        if ended:
+            self.signals.tell_endings(ended)
 
     async def close(self) -> None:
         """Say what is still unsaid, then give all connections back."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._tell()
+        self._tell()
         await self.transport.aclose()
         for close in self.closers:
             await close()

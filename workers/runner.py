@@ -11,9 +11,11 @@ import msgspec
 
 from jobs import failpoints
 from jobs.chat import Adaptation, Answer
+from jobs.ending import Ending
 from jobs.failures import Failure, FailureKind
 from jobs.job import Job, PastAttempt
 from jobs.states import Outcome
+from jobs.store.endings import answered_at_once
 from jobs.store.rows import Closing, Move
 from jobs.store.session import StoreUnavailable
 from routing.allowance import IN_FLIGHT_S
@@ -55,6 +57,8 @@ class Rest(msgspec.Struct, frozen=True):
 
     move: Move
     word: str
+    deployment: str | None = None
+    """What answered, if the job ends with an answer just made."""
 
 
 class Runner:
@@ -117,7 +121,7 @@ class Runner:
                 await asyncio.sleep(delay_s)
                 return step
             case Accept(attempt, note):
-                return self._accept(attempt, note, closing)
+                return self._accept(attempt, note, made)
             case Defer(delay_s, reason):
                 self._notes.append(f"waited: {reason}")
                 if reason != "budget" or delay_s <= IN_FLIGHT_S:
@@ -200,15 +204,17 @@ class Runner:
             )
         )
 
-    def _accept(self, attempt: uuid.UUID | None, note: str | None, closing: Closing | None) -> Rest:
+    def _accept(self, attempt: uuid.UUID | None, note: str | None, made: Made | None) -> Rest:
         """End the job with the answer just made, or (best effort) with an earlier one that is stored already."""
         if note:
             self._notes.append(note)
-        if attempt is None:
-            assert closing is not None, "a verdict accepts only what was made"
-            closing = msgspec.structs.replace(closing, outcome=Outcome.ACCEPTED)
-            attempt = closing.id
-        return Rest(Move.succeed(self._job.id, self._job.token, attempt, closing), "succeeded")
+        closing = made.closing if made else None
+        if attempt is not None:
+            return Rest(Move.succeed(self._job.id, self._job.token, attempt, closing), "succeeded")
+        assert made is not None, "a verdict accepts only what was made"
+        closing = msgspec.structs.replace(made.closing, outcome=Outcome.ACCEPTED)
+        move = Move.succeed(self._job.id, self._job.token, closing.id, closing)
+        return Rest(move, "succeeded", made.step.deployment.id)
 
     def _stopped(self) -> Rest:
         """Somebody stopped this job: its owner cancelled it, or this worker shuts down and gives it back."""
@@ -241,8 +247,15 @@ class Runner:
         if rest.word == "deferred" and self._unaffordable:
             await self._parts.look_again(self._job.id, min(self._unaffordable))
         if rest.word == LOST or (told.state is not None and told.state.is_terminal):
-            self._parts.announce(self._job.id)
+            self._parts.announce(self._job.id, self._ending(rest))
         return rest.word
+
+    def _ending(self, rest: Rest) -> Ending | None:
+        """What can be told along with the end of a job that somebody waits for: that its only call answered it."""
+        is_only_call = self._job.claims == 1 and not self._past
+        if rest.deployment is None or not is_only_call or not self._parts.is_urgent(self._job):
+            return None
+        return answered_at_once(rest.move, rest.deployment, len(self._adaptations))
 
     async def _write(self, move: Move) -> bool:
         """Book what has happened, however long Postgres is away: it was paid for. True while the token holds.

@@ -135,7 +135,7 @@ class Conversation(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Subscribe first, then write the job: what comes then cannot be missed."""
         vigil = Vigil(self._front.endings, self._ticket.tenant_id, self._ticket.job_id)
-        async with self._front.signals.waiting(vigil.job_id, vigil.ended), present(receive, vigil.wake) as caller:
+        with self._front.signals.waiting(vigil.job_id, vigil.hear), present(receive, vigil.wake) as caller:
             if self._record is not None:
                 with self._record.span:
                     await record(self._front, self._record.submission, None, b"")

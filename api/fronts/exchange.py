@@ -10,7 +10,7 @@ from api.front import Front
 from api.jobs import call_off
 from api.vigil import Vigil
 from jobs import ids
-from jobs.store.endings import Ending
+from jobs.ending import Ending
 
 GRACE_S = 3.0
 """After its deadline a job has this long to be written off, so that its caller hears how it ended."""

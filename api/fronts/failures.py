@@ -12,9 +12,9 @@ from fastapi import Response
 
 from api.problems import Kind
 from jobs import ids
+from jobs.ending import Ending
 from jobs.failures import FailureKind
 from jobs.states import State
-from jobs.store.endings import Ending
 
 STATUSES: dict[FailureKind, int] = {
     FailureKind.BAD_REQUEST: 400,

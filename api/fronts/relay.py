@@ -15,8 +15,8 @@ from api.fronts.failures import BROKEN, Failed, failed
 from api.presence import Presence
 from api.sse import KEEP_ALIVE, KEEP_ALIVE_S, Outlet, comment, event
 from jobs.chunks import UsageTeller, chunks_of
+from jobs.ending import Ending
 from jobs.states import State
-from jobs.store.endings import Ending
 from jobs.streams import Follower
 from jobs.tokens import Entry
 

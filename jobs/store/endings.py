@@ -1,15 +1,20 @@
 """How jobs stand, for those who wait for their ends: many waiters of one moment, one statement."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import text
 
+from jobs.ending import Cost, Ending
 from jobs.states import State
 from jobs.store.direct import Line
-from jobs.store.reads import COST_COLUMNS, Cost
+from jobs.store.reads import COST_COLUMNS
+from jobs.store.rows import Move
+
+MOST_TOLD_BYTES = 65_536
+"""A longer answer is not told along with its hint."""
 
 # The answer's subselect prunes partitions at run time; the attempts are found by their job.
 ENDINGS = text(f"""
@@ -34,32 +39,37 @@ class Asked(msgspec.Struct, frozen=True):
     job_id: uuid.UUID
 
 
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as far as who waits for it is told."""
-
-    state: State
-    ended_for_s: float
-    """How long ago it ended; 0 while it has not."""
-    error: Mapping[str, Any] | None
-    answer: bytes | None
-    """The stored bytes; None without an answer, or when it was purged."""
-    attempt: uuid.UUID | None
-    """Whose answer it is."""
-    turn: int
-    """Which attempt of the job that is, from 1; 0 without an answer."""
-    deployment: str | None
-    cost: Cost
-    calls: int
-    adaptations: int
-    is_purged: bool
-
-
 async def endings(line: Line, asked: Sequence[Asked]) -> dict[Asked, Ending]:
     """The jobs that there are of these; what has not ended is among them, with its state."""
     names = {"tenants": [one.tenant_id for one in asked], "ids": [one.job_id for one in asked]}
     found = await line.execute(ENDINGS, names)
     by_id = {row.id: row for row in found}
     return {one: _ending(by_id[one.job_id]) for one in asked if one.job_id in by_id}
+
+
+def answered_at_once(move: Move, deployment: str, adaptations: int) -> Ending | None:
+    """The ending of a job whose only call answered it, as its move writes it; None where a waiter had better look.
+
+    That is for an answer too long to be carried past every API process, and for a cost that is not known.
+    """
+    closing = move.closing
+    if closing is None or closing.answer is None or closing.cost_usd is None:
+        return None
+    if len(closing.answer) > MOST_TOLD_BYTES:
+        return None
+    return Ending(
+        state=State.SUCCEEDED,
+        ended_for_s=0.0,
+        error=None,
+        answer=closing.answer,
+        attempt=closing.id,
+        turn=1,
+        deployment=deployment,
+        cost=Cost(closing.cost_usd, closing.cost_usd, is_complete=True),
+        calls=1,
+        adaptations=adaptations,
+        is_purged=False,
+    )
 
 
 def _ending(row: Any) -> Ending:

@@ -3,7 +3,6 @@
 import datetime as dt
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.chat import USAGE_KINDS
+from jobs.ending import Cost
 from jobs.lanes import Lane
 from jobs.store.session import Database
 from jobs.store.submit import Origin
@@ -123,22 +123,6 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     custom_id: str | None = None
     after: uuid.UUID | None = None
     """The last id of the page before: newest first, so older ones follow."""
-
-
-class Cost(msgspec.Struct, frozen=True):
-    """What calls cost together. `usd` sums the known amounts; None when there are calls and none is known."""
-
-    usd: Decimal | None
-    bound_usd: Decimal | None
-    """Known amounts plus the most the unknown ones can be; None when one has no bound either."""
-    is_complete: bool
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> "Cost":
-        """From a row with the columns of the cost query."""
-        usd = row.cost_usd if row.unknown_cost and row.cost_usd is None else row.cost_usd or Decimal(0)
-        bound = None if row.unknown_bound else row.cost_bound_usd or Decimal(0)
-        return cls(usd, bound, row.unknown_cost == 0)
 
 
 class BatchView(msgspec.Struct, frozen=True, kw_only=True):

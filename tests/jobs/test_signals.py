@@ -3,13 +3,29 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import redis.asyncio as redis
 
+from jobs.ending import Cost, Ending
 from jobs.signals import CANCEL, ENDED, SUBMITTED, Signals
+from jobs.states import State
 
+ENDING = Ending(
+    state=State.SUCCEEDED,
+    ended_for_s=0.0,
+    error=None,
+    answer=b'{"id": "x"}',
+    attempt=uuid.UUID(int=7),
+    turn=1,
+    deployment="maker/name@acme",
+    cost=Cost(Decimal("0.000000000001"), Decimal("0.000000000001"), is_complete=True),
+    calls=1,
+    adaptations=2,
+    is_purged=False,
+)
 IDS = [uuid.UUID(int=number) for number in (1, 2, (1 << 128) - 1)]
 BOUND_S = 10.0
 
@@ -68,12 +84,31 @@ async def test_what_is_told_soon_is_told_before_the_end(redis_url: str, server: 
 async def test_a_waiter_is_woken_by_its_own_job_only(signals: Signals, server: "redis.Redis"):
     ear = asyncio.create_task(signals.hear_endings())
     await subscribers(server, ENDED, 1)
-    async with signals.waiting(IDS[0]) as mine, signals.waiting(IDS[0]) as mine_too, signals.waiting(IDS[1]) as other:
-        await signals.tell(ENDED, [IDS[0], IDS[2]])
+    mine: asyncio.Queue[Ending | None] = asyncio.Queue()
+    mine_too: asyncio.Queue[Ending | None] = asyncio.Queue()
+    other: asyncio.Queue[Ending | None] = asyncio.Queue()
+    with (
+        signals.waiting(IDS[0], mine.put_nowait),
+        signals.waiting(IDS[0], mine_too.put_nowait),
+        signals.waiting(IDS[1], other.put_nowait),
+    ):
+        signals.tell_endings({IDS[0]: ENDING, IDS[2]: None})
         async with asyncio.timeout(BOUND_S):
-            await mine.wait()
-            await mine_too.wait()
-        assert not other.is_set()
+            assert await mine.get() == await mine_too.get() == ENDING
+        assert other.empty()
+    await stop(ear)
+
+
+async def test_an_ending_that_is_not_told_along_is_a_hint_to_look(signals: Signals, server: "redis.Redis"):
+    ear = asyncio.create_task(signals.hear_endings())
+    await subscribers(server, ENDED, 1)
+    heard: asyncio.Queue[Ending | None] = asyncio.Queue()
+    with signals.waiting(IDS[0], heard.put_nowait):
+        await server.publish(ENDED, b"of another version")
+        signals.tell_endings(dict.fromkeys(IDS))
+        async with asyncio.timeout(BOUND_S):
+            assert await heard.get() is None
+    assert heard.empty()
     await stop(ear)
 
 
@@ -92,7 +127,8 @@ async def test_the_ear_is_back_after_its_connection_was_killed(signals: Signals,
 
 async def test_nobody_waits_for_a_redis_that_is_away():
     absent = Signals("unix:///nonexistent/redis.sock")
-    await absent.tell(ENDED, IDS)
+    await absent.tell(CANCEL, IDS)
+    absent.tell_endings(dict.fromkeys(IDS))
     ear = asyncio.create_task(absent.hear_endings())
     await asyncio.sleep(0.05)
     assert not ear.done()
@@ -101,10 +137,10 @@ async def test_nobody_waits_for_a_redis_that_is_away():
 
 
 async def test_who_stops_waiting_leaves_nothing_behind(signals: Signals):
+    heard: list[Ending | None] = []
     for _ in range(2):
-        async with signals.waiting(IDS[0]) as event:
-            signals._wake([IDS[0], IDS[1]])
-            assert event.is_set()
+        with signals.waiting(IDS[0], heard.append), signals.waiting(IDS[0], print):
+            assert list(signals._waiting) == [IDS[0]]
     assert signals._waiting == {}
 
 

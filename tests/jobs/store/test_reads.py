@@ -4,8 +4,9 @@ from decimal import Decimal
 
 from sqlalchemy import text
 
+from jobs.ending import Cost
 from jobs.store import reads
-from jobs.store.reads import RESULT_PAGE, Cost, Filter
+from jobs.store.reads import RESULT_PAGE, Filter
 from jobs.store.rows import Move
 from jobs.store.session import Database
 from jobs.store.submit import Batch, Spool, copy_in
