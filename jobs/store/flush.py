@@ -17,8 +17,6 @@ Ack = TypeVar("Ack")
 MOST_ROWS = 500
 BAD_ROW = (exc.StatementError, psycopg.Error, ValueError, TypeError)
 """What a row's own data can raise: in Postgres, in the driver, or on the way into JSON."""
-WRITERS = 1
-"""Writes on their way at once: what comes meanwhile goes out together next. A second one would carry a row or two."""
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -29,6 +27,7 @@ def _unheard(_rows: int, _seconds: float) -> None:
 class Flush(Generic[Row, Ack]):
     """Collects rows for `window_s` (0: only what is waiting already) and writes them with one call of `write`.
 
+    One write is on its way at a time, and what comes meanwhile goes out together next: see `jobs.coalescer`.
     `patience_s` are the pauses between tries while Postgres is away: () for those who would rather hear it at once.
     `write(line, rows)` returns the ids that counted; `add(row)` returns whether its own did. A flush that
     raises for its data is replayed row by row, so one bad row costs only itself.
@@ -36,7 +35,7 @@ class Flush(Generic[Row, Ack]):
 
     def __init__(
         self,
-        database: Lines,
+        lines: Lines,
         write: Callable[[Line, list[Row]], Awaitable[set[Ack]]],
         key: Callable[[Row], Ack],
         *,
@@ -45,15 +44,14 @@ class Flush(Generic[Row, Ack]):
         told: Callable[[int, float], None] = _unheard,
     ) -> None:
         """`told` hears of every write that was committed: how many rows, and how many seconds it took."""
-        self._database = database
+        self._lines = lines
         self._write = write
         self._key = key
         self._window_s = window_s
         self._waiting: list[tuple[Row, asyncio.Future[bool]]] = []
         self._patience_s = patience_s
         self._told = told
-        self._free = WRITERS
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._writing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def add(self, row: Row, *, at_once: bool = False) -> bool:
@@ -67,7 +65,7 @@ class Flush(Generic[Row, Ack]):
         self._waiting.append((row, done))
         if at_once or len(self._waiting) >= MOST_ROWS:
             self._start()
-        elif self._timer is None and self._free:
+        elif self._timer is None and self._writing is None:
             self._timer = loop.call_later(self._window_s, self._start)
         return done
 
@@ -75,17 +73,14 @@ class Flush(Generic[Row, Ack]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._waiting and self._free:
+        if self._waiting and self._writing is None:
             group, self._waiting = self._waiting[:MOST_ROWS], self._waiting[MOST_ROWS:]
-            self._free -= 1
-            task = asyncio.get_running_loop().create_task(self._flush(group))
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._after, group))
+            self._writing = asyncio.get_running_loop().create_task(self._flush(group))
+            self._writing.add_done_callback(partial(self._after, group))
 
     def _after(self, group: list[tuple[Row, asyncio.Future[bool]]], task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._writing = None
         _leave_nobody_waiting(group, task)
-        self._free += 1
         if self._waiting and self._timer is None:
             self._start()
 
@@ -124,7 +119,7 @@ class Flush(Generic[Row, Ack]):
 
     async def _once(self, rows: list[Row]) -> set[Ack]:
         began_s = time.monotonic()
-        async with self._database.statement() as line:
+        async with self._lines.statement() as line:
             counted = await self._write(line, rows)
         self._told(len(rows), time.monotonic() - began_s)
         return counted
