@@ -30,7 +30,7 @@ SILENCE_S = 25.0
 Heard = Callable[[Ending | None], None]
 _pack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _unpack = msgspec.msgpack.Decoder(list[tuple[uuid.UUID, msgspec.Raw]]).decode
-_ending = msgspec.msgpack.Decoder(Ending | None).decode
+_unpack_ending: Callable[[msgspec.Raw], Ending | None] = msgspec.msgpack.Decoder(Ending | None).decode
 
 
 def connect(url: str) -> "redis.Redis":
@@ -122,7 +122,7 @@ class Signals:
             return  # another version's; the slow polls find what it means
         for job_id, raw in told:
             if (waiting := self._waiting.get(job_id)) is not None:
-                ending = _ending(raw)
+                ending = _read(raw)
                 for heard in waiting:
                     heard(ending)
 
@@ -146,6 +146,14 @@ class Signals:
         if self._telling:
             await asyncio.wait(self._telling)
         await self._client.aclose()
+
+
+def _read(raw: msgspec.Raw) -> Ending | None:
+    """The ending that was told along; None without one, or where another version tells it in another form."""
+    try:
+        return _unpack_ending(raw)
+    except msgspec.DecodeError:
+        return None
 
 
 def _ids(data: bytes) -> list[uuid.UUID]:

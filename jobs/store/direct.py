@@ -16,7 +16,7 @@ from psycopg.rows import namedtuple_row
 from sqlalchemy import TextClause
 from sqlalchemy.dialects import registry
 
-from jobs.store.session import TURN_TIMEOUT_S, Turns, connection_options
+from jobs.store.session import TURN_TIMEOUT_S, Turns, connection_options, is_lost
 
 
 class Found(Protocol):
@@ -95,28 +95,29 @@ class Direct:
     async def statement(self) -> AsyncIterator[DriverLine]:
         """A connection that commits each statement by itself. Raises StoreUnavailable."""
         async with self._turns.next():
-            connection = self._idle.pop() if self._idle else await self._connect()
+            connection = await self._take()
             try:
                 yield DriverLine(connection)
             finally:
                 if connection.info.transaction_status is TransactionStatus.IDLE:
                     self._idle.append(connection)
-                else:  # lost, or cut within a statement; what lies idle has most likely lost its server, too
-                    await self._drop(connection, *self._idle)
+                else:  # lost, or cut within a statement
+                    await connection.close()
 
-    async def _connect(self) -> "psycopg.AsyncConnection[Any]":
+    async def _take(self) -> "psycopg.AsyncConnection[Any]":
+        while self._idle:
+            connection = self._idle.pop()
+            if not is_lost(connection):
+                return connection
+            await connection.close()
         return await psycopg.AsyncConnection.connect(
             self._url, autocommit=True, row_factory=namedtuple_row, **self._options
         )
 
-    async def _drop(self, *connections: "psycopg.AsyncConnection[Any]") -> None:
-        self._idle = [connection for connection in self._idle if connection not in connections]
-        for connection in connections:
-            await connection.close()
-
     async def close(self) -> None:
         """Give the connections back."""
-        await self._drop(*self._idle)
+        while self._idle:
+            await self._idle.pop().close()
 
 
 _SPELLING = registry.load("postgresql.psycopg")()

@@ -1,12 +1,13 @@
 """Connections to Postgres: one engine a process, with time-outs on everything, and errors translated once."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import exc
+from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 Connection = AsyncConnection
@@ -41,6 +42,7 @@ class Database:
             pool_timeout=CONNECT_TIMEOUT_S,
             connect_args=connection_options(durable=durable),
         )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_the_lost)
         self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._turns = Turns(pool_size, turn_timeout_s)
 
@@ -88,6 +90,24 @@ class Turns:
                 yield
         finally:
             self._free.release()
+
+
+def is_lost(connection: "psycopg.AsyncConnection[Any]") -> bool:
+    """Whether the server has ended a connection that lay idle: it has something to say, unasked.
+
+    A look at the socket, without a round trip: after a restart of Postgres nobody is handed a dead connection.
+    """
+    if connection.closed:
+        return True
+    heard = select.poll()
+    heard.register(connection.pgconn.socket, select.POLLIN)
+    return bool(heard.poll(0))
+
+
+def _refuse_the_lost(dbapi_connection: Any, *_: object) -> None:
+    """SQLAlchemy's pool then takes another, or opens one."""
+    if is_lost(dbapi_connection.driver_connection):
+        raise exc.DisconnectionError
 
 
 def connection_options(*, durable: bool) -> dict[str, Any]:

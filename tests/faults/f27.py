@@ -18,6 +18,7 @@ from cli import processes
 from cli.processes import SMALL
 from cli.yard import next_free_port
 from jobs import ids
+from jobs.signals import ENDED
 from jobs.streams import BASE, KEEP_S
 from tests.collector import collector
 from tests.faults.canaries import Flock, canary
@@ -41,12 +42,16 @@ attempts_per_deployment = 2
 timeout_s = 10
 """
 STREAMS = BASE.encode()
+ENDINGS = f'"{ENDED}"'.encode()
 ALLOWED = {
     "payloads": {"prompt", "system", "tool", "answer"},
     "jobs": {"metadata"},
     "webhooks": {"webhook_url", "webhook_secret"},
 }
 """Which canaries a table may hold: requests, answers, what its owner noted on a job, an endpoint."""
+
+WITH_ANSWERS = ("token_streams", "endings")
+"""Places in Redis where answers pass, and nothing else of a job's."""
 
 
 @asynccontextmanager
@@ -71,11 +76,13 @@ async def listening(redis_url: str) -> AsyncIterator[bytearray]:
         writer.close()
 
 
-def apart(told: bytes) -> tuple[bytes, bytes]:
-    """What Redis was told, without and only of the token streams: those hold answers, of jobs that asked for it."""
-    lines = told.split(b"\r\n")
-    streams = [line for line in lines if STREAMS in line]
-    return b"\r\n".join(line for line in lines if STREAMS not in line), b"\r\n".join(streams)
+def apart(told: bytes) -> tuple[bytes, bytes, bytes]:
+    """What Redis was told: all else, the token streams, the endings; these two hold answers that somebody waits for."""
+    heard: dict[bytes, list[bytes]] = {b"": [], STREAMS: [], ENDINGS: []}
+    for line in told.split(b"\r\n"):
+        heard[next((name for name in (STREAMS, ENDINGS) if name in line), b"")].append(line)
+    rest, streams, endings = (b"\r\n".join(lines) for lines in heard.values())
+    return rest, streams, endings
 
 
 async def dump_of(redis_url: str) -> tuple[bytes, bytes]:
@@ -184,13 +191,14 @@ async def run(ground: Ground, report: Report, *, limit_s: float) -> Case:
                 await until(
                     lambda: bool(_whole_ways(spans)), "a trace leads from a submit over its job to a call", limit_s
                 )
-                traffic, streamed = apart(bytes(told))
+                traffic, streamed, endings = apart(bytes(told))
                 dump, kept = await dump_of(yard.redis_url)
                 places = {
                     "logs": yard.logs(),
                     "redis_traffic": traffic,
                     "redis_dump": dump,
                     "token_streams": streamed + kept,
+                    "endings": endings,
                     "pages": pages,
                     "spans": b"".join(span.SerializeToString() for span in spans),
                     "command_lines": yard.command_lines(),
@@ -312,7 +320,7 @@ async def _case(yard: Yard, flock: Flock, places: dict[str, bytes], states: dict
     heard = [
         sentence
         for place, haystack in places.items()
-        for sentence in flock.heard(place, haystack, {"answer"} if place == "token_streams" else ())
+        for sentence in flock.heard(place, haystack, {"answer"} if place in WITH_ANSWERS else ())
     ]
     tables = await yard.rows("select tablename from pg_tables where schemaname = 'public'")
     sizes = {place: len(haystack) for place, haystack in places.items()}
@@ -326,11 +334,11 @@ async def _case(yard: Yard, flock: Flock, places: dict[str, bytes], states: dict
         heard += flock.heard(f"table {table}", text, ALLOWED.get(kind, ()))
         sizes["tables"] = sizes.get("tables", 0) + len(text)
     vain = [f"{deed} ended as {states[deed]}" for deed, state in DEEDS.items() if states[deed] != {state}]
-    vain += [] if flock.stands_in("answer", places["token_streams"]) else ["no token stream holds an answer"]
+    vain += [f"{place} hold no answer" for place in WITH_ANSWERS if not flock.stands_in("answer", places[place])]
     vain += [f"payloads do not hold {name}" for name in ALLOWED["payloads"] if not flock.stands_in(name, payloads)]
     for sign in (b'"level":"debug"', b'"job_id":"job_', b'"attempt_id":"att_', b"CheckViolation", b"a defect of ours"):
         vain += [] if sign in places["logs"] else [f"the logs do not say {sign.decode()}"]
-    for sign in (b"interactive", b"celeryev", b"tokenyard:ended"):
+    for sign in (b"interactive", b"celeryev"):
         vain += [] if sign in places["redis_traffic"] else [f"nobody told Redis {sign.decode()}"]
     deaths = await yard.rows("select count(*) from attempts where outcome in ('unknown', 'orphaned')")
     vain += [] if deaths[0][0] else ["no worker died in the middle of a call"]

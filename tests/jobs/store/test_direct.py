@@ -78,18 +78,17 @@ async def test_a_killed_connection_is_an_absent_store_and_the_next_one_works(dir
         assert await pid(line)
 
 
-async def test_a_connection_that_died_idle_costs_one_statement_and_takes_its_neighbours_along(
+@pytest.mark.parametrize("kind", [Database, Direct])
+async def test_a_connection_that_died_idle_is_handed_to_nobody(
     database: Database,
     database_url: str,  # noqa: F811
+    kind: type[Database] | type[Direct],
 ):
-    lines = Direct(database_url, connections=2)
+    lines = kind(database_url)
     async with lines.statement() as one, lines.statement() as other:
         pids = [await pid(one), await pid(other)]
     async with database.statement() as connection:
-        await connection.execute(text("select pg_terminate_backend(pid) from unnest(:pids) pid"), {"pids": pids})
-    with pytest.raises(StoreUnavailable):
-        async with lines.statement() as line:
-            await pid(line)
+        await connection.execute(text("select pg_terminate_backend(pid, 5000) from unnest(:pids) pid"), {"pids": pids})
     async with lines.statement() as line:
         assert await pid(line) not in pids
     await lines.close()
