@@ -21,7 +21,8 @@ from api.front import Front, front_of
 from api.once import once_of
 from api.paths import read_reference, reference
 from api.problems import Code, Problem
-from api.schemas import LaneName, Wish, lane_of, moment_of, read_wish
+from api.riders import read_line
+from api.schemas import LaneName, Wish, lane_of, moment_of
 from api.submit import accepted
 from api.webhooks import of_tenant, usable
 from jobs import failpoints, meters
@@ -91,7 +92,7 @@ class Intake:
 
     def _read(self, line: bytes) -> Wish:
         """Raises Problem."""
-        wish = read_wish(line, batch_lines=True)
+        wish = read_line(line)
         if self.endpoint is None:
             return wish
         name = wish.envelope.custom_id

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from api.bodies import strict_json
 from api.problems import Code, Problem
 from jobs.chat import ChatRequest, InvalidRequest
 from jobs.lanes import Lane
@@ -57,7 +56,6 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 _envelopes = msgspec.json.Decoder(Envelope)
-_batch_lines = msgspec.json.Decoder(BatchLine)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _WRONG = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`", re.DOTALL)
@@ -68,18 +66,12 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def read_wish(raw: bytes, *, batch_lines: bool = False) -> Wish:
-    """Read one submission; with `batch_lines` OpenAI's batch lines too. Raises Problem with the field and a remedy."""
-    tree = strict_json(raw)
+def read_wish(raw: bytes, tree: object) -> Wish:
+    """Read one submission; `tree` is its `strict_json`. Raises Problem with the field and a remedy."""
     if not isinstance(tree, dict):
         raise Problem(Code.INVALID_VALUE, 'send a JSON object: {"request": {"model": ..., "messages": [...]}}')
-    if batch_lines and "body" in tree and "request" not in tree:
-        line = decoded(_batch_lines, raw, {"": BatchLine.__struct_fields__})
-        envelope, body = Envelope(request=line.body, custom_id=line.custom_id), tree["body"]
-    else:
-        _check_first_steps(tree)
-        envelope, body = envelope_of(raw), tree["request"]
-    return wish_of(envelope, body)
+    _check_first_steps(tree)
+    return wish_of(envelope_of(raw), tree["request"])
 
 
 def wish_of(envelope: Envelope, body: object) -> Wish:

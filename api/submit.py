@@ -12,7 +12,7 @@ from api import show
 from api.admission import Defaults
 from api.allowance import exhausted
 from api.auth import Submitter
-from api.bodies import read_body
+from api.bodies import read_body, strict_json
 from api.contract import SUBMIT
 from api.front import Front, front_of
 from api.once import once_of
@@ -93,8 +93,12 @@ def traced(front: Front, submission: Submission, header: str) -> tuple[Submissio
 async def read(raw: bytes) -> Wish:
     """Read one submission, a large one in a thread. Raises Problem."""
     if len(raw) > OFF_LOOP_BYTES:
-        return await asyncio.to_thread(read_wish, raw)
-    return read_wish(raw)
+        return await asyncio.to_thread(_read, raw)
+    return _read(raw)
+
+
+def _read(raw: bytes) -> Wish:
+    return read_wish(raw, strict_json(raw))
 
 
 def accepted(reply: Reply, route: str) -> Response:

@@ -12,14 +12,13 @@ import msgspec
 
 from api.bodies import strict_json
 from api.problems import Code, Problem
-from api.schemas import Envelope, Wish, envelope_of, wish_of
+from api.riders import read_ridden
+from api.schemas import Wish
 
 TEXTS = ("task", "policy", "custom_id", "webhook", "deadline")
 JSONS = ("intent", "strict")
 OURS = (*TEXTS, *JSONS)
 PREFIX = "x-tokenyard-"
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_EMPTY = msgspec.Raw(b"{}")
 
 
 def read_asked(raw: bytes, headers: Mapping[str, str]) -> Wish:
@@ -32,19 +31,8 @@ def read_asked(raw: bytes, headers: Mapping[str, str]) -> Wish:
         raise Problem(Code.UNKNOWN_FIELD, message, "lane")
     _check_stream_options(tree)
     given = _given(headers)
-    taken = [name for name in (*OURS, "metadata") if name in tree]
     try:
-        if not taken and not given:
-            return wish_of(Envelope(request=msgspec.Raw(raw)), tree)
-        fields = _fields.decode(raw)
-        envelope = envelope_of(
-            msgspec.json.encode(given | {name: fields[name] for name in taken} | {"request": _EMPTY})
-        )
-        for name in taken:
-            if name != "metadata" or not tree.get("store"):  # what a provider stores, it stores with its metadata
-                del fields[name], tree[name]
-        request = msgspec.Raw(msgspec.json.encode(fields))
-        return wish_of(msgspec.structs.replace(envelope, request=request), tree)
+        return read_ridden(raw, tree, OURS, given)
     except Problem as problem:
         raise as_openai(problem) from problem
 

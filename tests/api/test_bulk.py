@@ -30,6 +30,40 @@ async def test_openai_batch_lines_blank_lines_and_line_ends_of_windows_are_taken
     assert (await caller.get("/v1/jobs?custom_id=o-1"))["data"][0]["lane"] == "bulk"
 
 
+def openai_line(**riding: object) -> bytes:
+    """OpenAI's batch line with fields of ours in its body."""
+    body = {"custom_id": "r-1", "method": "POST", "url": "/v1/chat/completions", "body": JOB["request"] | riding}
+    return msgspec.json.encode(body)
+
+
+async def test_our_fields_ride_in_the_body_of_openais_lines_and_are_taken_out_of_it(caller: Caller):
+    riding = {"task": "triage", "intent": {"max_cost_usd": "0.5"}, "metadata": {"team": "a"}, "strict": True}
+    response = await caller.call("POST", "/v1/jobs/bulk", openai_line(**riding, temperature=0.5))
+    assert response.status_code == 202, response.text
+    async with caller.database.statement() as connection:
+        found = await connection.execute(
+            text("select task, intent, metadata, strict, custom_id, body from jobs join payloads using (id)")
+        )
+        row = found.one()
+    assert (row.task, row.metadata, row.strict, row.custom_id) == ("triage", {"team": "a"}, True, "r-1")
+    assert row.intent["max_cost_usd"] == "0.5"
+    assert msgspec.json.decode(bytes(row.body)) == JOB["request"] | {"temperature": 0.5}
+
+
+@pytest.mark.parametrize("name", ["lane", "deadline", "webhook", "custom_id"])
+async def test_what_a_batch_has_for_all_its_lines_does_not_ride_in_one(caller: Caller, name: str):
+    _, error = await caller.problem("POST", "/v1/jobs/bulk", openai_line(**{name: "bulk"}))
+    (detail,) = error["details"]
+    assert (detail["code"], detail["param"]) == ("unknown_field", f"body.{name}")
+
+
+async def test_a_wrong_field_of_ours_in_a_line_is_named(caller: Caller):
+    _, error = await caller.problem("POST", "/v1/jobs/bulk", openai_line(intent={"max_cost": 1}))
+    (detail,) = error["details"]
+    assert (detail["code"], detail["param"]) == ("unknown_field", "intent.max_cost")
+    assert "max_cost_usd" in detail["message"]
+
+
 async def test_one_bad_line_refuses_the_whole_and_is_named_by_number(caller: Caller):
     status, error = await caller.problem("POST", "/v1/jobs/bulk", b"\n".join([GOOD, b"", b'{"tsak": 1}', GOOD]))
     assert (status, error["code"]) == (400, "invalid_lines")

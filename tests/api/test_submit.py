@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from api.app import create_with, lifespan
 from api.problems import Problem
-from api.schemas import read_wish
+from api.riders import read_line
 from jobs import ids
 from jobs.lanes import Lane
 from jobs.settings import Provider, Settings
@@ -200,14 +200,29 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=8,
 )
-FIELDS = st.sampled_from(["request", "task", "lane", "policy", "intent", "deadline", "strict", "custom_id", "metadata"])
+FIELDS = st.sampled_from(
+    [
+        "request",
+        "body",
+        "method",
+        "url",
+        "task",
+        "lane",
+        "policy",
+        "intent",
+        "deadline",
+        "strict",
+        "custom_id",
+        "metadata",
+    ]
+)
 
 
 @given(st.binary(max_size=60) | st.dictionaries(FIELDS, JSON).map(msgspec.json.encode))
 @settings(max_examples=150, deadline=None)
 def test_whatever_is_sent_reading_it_ends_in_a_wish_or_a_problem(body: bytes):
     with suppress(Problem):
-        assert read_wish(body, batch_lines=True).request.messages
+        assert read_line(body).request.messages
 
 
 @given(st.dictionaries(FIELDS, JSON))
