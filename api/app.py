@@ -60,7 +60,7 @@ from jobs.signals import Signals
 from jobs.store.accounts import Scope
 from jobs.store.direct import Direct
 from jobs.store.flush import Flush
-from jobs.store.session import Database
+from jobs.store.session import ANSWER_TIMEOUT_S, Database
 from jobs.store.submit import insert
 from jobs.streams import TokenHub
 from migrations.run import head
@@ -174,14 +174,14 @@ async def stop(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 def build(settings: Settings) -> Front:
     """Choose the real things. Nothing connects yet."""
-    database = Database(settings.database_url, pool_size=POOL_SIZE)
+    database = Database(settings.database_url, pool_size=POOL_SIZE, answer_timeout_s=ANSWER_TIMEOUT_S)
     signals = Signals(settings.redis_url)
     reader = HealthReader(settings.redis_url)
     catalog = load_catalog(settings)
     lessons = Lessons(database)
     enabled, version = providers_on(settings), settings.policies_version
     yard = Yard(catalog, enabled, version, providers=settings.providers, fits=lessons.fits)
-    lines = Direct(settings.database_url)
+    lines = Direct(settings.database_url, answer_timeout_s=ANSWER_TIMEOUT_S)
     submissions: Flush[Submission, UUID] = Flush(
         lines, insert, lambda row: row.id, window_s=0.0, patience_s=(), told=meters.flushed("submissions")
     )

@@ -16,7 +16,7 @@ from psycopg.rows import namedtuple_row
 from sqlalchemy import TextClause
 from sqlalchemy.dialects import registry
 
-from jobs.store.session import TURN_TIMEOUT_S, Turns, connection_options, is_lost
+from jobs.store.session import TURN_TIMEOUT_S, Turns, answered_within, connection_options, is_lost
 
 
 class Found(Protocol):
@@ -83,18 +83,25 @@ class Direct:
     """A few of the driver's connections, opened when they are needed and kept."""
 
     def __init__(
-        self, url: str, *, connections: int = 2, durable: bool = True, turn_timeout_s: float = TURN_TIMEOUT_S
+        self,
+        url: str,
+        *,
+        connections: int = 2,
+        durable: bool = True,
+        turn_timeout_s: float = TURN_TIMEOUT_S,
+        answer_timeout_s: float | None = None,
     ) -> None:
-        """`durable` as `Database` has it."""
+        """As `Database` has them."""
         self._url = url
         self._options = connection_options(durable=durable)
         self._turns = Turns(connections, turn_timeout_s)
+        self._answer_timeout_s = answer_timeout_s
         self._idle: list[psycopg.AsyncConnection[Any]] = []
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[DriverLine]:
         """A connection that commits each statement by itself. Raises StoreUnavailable."""
-        async with self._turns.next():
+        async with self._turns.next(), answered_within(self._answer_timeout_s):
             connection = await self._take()
             try:
                 yield DriverLine(connection)

@@ -16,6 +16,8 @@ CONNECT_TIMEOUT_S = 5
 TURN_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000
+ANSWER_TIMEOUT_S = 35.0
+"""For who answers a caller: longer than a statement may take."""
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 """A process that is frozen within a transaction holds its locks that long at most: the server ends its session."""
 
@@ -32,8 +34,15 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, pool_size: int = 8, durable: bool = True, turn_timeout_s: float = TURN_TIMEOUT_S
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        durable: bool = True,
+        turn_timeout_s: float = TURN_TIMEOUT_S,
+        answer_timeout_s: float | None = None,
     ) -> None:
+        """`answer_timeout_s` bounds a `statement()`: a server that is frozen ends nothing by its own time-outs."""
         self.engine: AsyncEngine = create_async_engine(
             sqlalchemy_url(url),
             pool_size=pool_size,
@@ -45,6 +54,7 @@ class Database:
         event.listen(self.engine.sync_engine, "checkout", _refuse_the_lost)
         self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._turns = Turns(pool_size, turn_timeout_s)
+        self._answer_timeout_s = answer_timeout_s
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -55,7 +65,7 @@ class Database:
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:
         """A connection that commits each statement by itself: one round trip instead of three."""
-        async with self._turns.next(), self._single.connect() as connection:
+        async with self._turns.next(), answered_within(self._answer_timeout_s), self._single.connect() as connection:
             yield connection
 
     async def close(self) -> None:
@@ -90,6 +100,18 @@ class Turns:
                 yield
         finally:
             self._free.release()
+
+
+@asynccontextmanager
+async def answered_within(timeout_s: float | None) -> AsyncIterator[None]:
+    """Raises StoreUnavailable when the block has not ended in time; None is for those who can wait."""
+    try:
+        async with asyncio.timeout(timeout_s) as clock:
+            yield
+    except TimeoutError as error:
+        if not clock.expired():
+            raise
+        raise StoreUnavailable("Postgres does not answer") from error
 
 
 def is_lost(connection: "psycopg.AsyncConnection[Any]") -> bool:

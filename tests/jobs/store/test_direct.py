@@ -1,6 +1,8 @@
 """The driver's own connections: the same statements, the same findings, the same errors as on SQLAlchemy's."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from uuid import UUID
@@ -150,3 +152,30 @@ async def test_only_what_may_be_forgotten_is_committed_without_a_wait(
         found = await line.execute(text("show synchronous_commit"), {})
     assert list(found.scalars()) == [setting]
     await lines.close()
+
+
+@pytest.mark.parametrize("kind", [Database, Direct])
+async def test_a_server_that_is_frozen_is_an_absent_store(
+    database_url: str,  # noqa: F811
+    kind: type[Database] | type[Direct],
+):
+    lines = kind(database_url, answer_timeout_s=0.2)
+    async with lines.statement() as line:
+        frozen = await pid(line)
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(30):
+            with pytest.raises(StoreUnavailable):
+                async with lines.statement() as line:
+                    await pid(line)
+            async with lines.statement() as line:  # over another connection, whose server answers
+                assert await pid(line) != frozen
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    await lines.close()
+
+
+async def test_a_time_out_of_who_holds_a_connection_is_its_own(direct: Direct):
+    with pytest.raises(TimeoutError, match="mine"):
+        async with direct.statement():
+            raise TimeoutError("mine")
