@@ -68,7 +68,7 @@ from routing.addresses import rules_of
 from routing.plan import Yard
 
 log = logging.getLogger(__name__)
-POOL_SIZE = 12
+POOL_SIZE = 10
 STOP_AGAIN_S = 0.5
 VERSION = "0.1.0"
 ROUTERS = (

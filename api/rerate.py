@@ -39,15 +39,14 @@ async def rerate_ledger(
     first, end = in_range("since", since), in_range("until", until) or dt.datetime.now(dt.UTC)
     assert first is not None
     rerating, calls = Rerating(front.yard.catalog), 0
-    async with front.database.statement() as connection:
-        async for rows in rerate.pages(connection, key.tenant_id, first, end, deployment):
-            calls += len(rows)
-            if calls > MOST_CALLS:
-                message = f"since: more than {MOST_CALLS:,} calls lie in this period; ask for a shorter one"
-                raise Problem(Code.INVALID_VALUE, message, "since")
-            for row in rows:
-                rerating.add(_booked(row))
-            await asyncio.sleep(0)
+    async for rows in rerate.pages(front.database, key.tenant_id, first, end, deployment):
+        calls += len(rows)
+        if calls > MOST_CALLS:
+            message = f"since: more than {MOST_CALLS:,} calls lie in this period; ask for a shorter one"
+            raise Problem(Code.INVALID_VALUE, message, "since")
+        for row in rows:
+            rerating.add(_booked(row))
+        await asyncio.sleep(0)
     return show.answer(
         {
             "object": "list",

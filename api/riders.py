@@ -10,7 +10,7 @@ import msgspec
 
 from api.bodies import strict_json
 from api.problems import Code, Problem
-from api.schemas import BatchLine, Envelope, Wish, decoded, envelope_of, read_wish, wish_of
+from api.schemas import BatchLine, Envelope, Wish, check_texts, decoded, envelope_of, read_wish, wish_of
 
 OF_A_LINE = ("task", "policy", "intent", "strict")
 """What may ride in the body of a batch line, and `metadata`."""
@@ -57,4 +57,6 @@ def read_line(raw: bytes) -> Wish:
         if name in body:
             raise Problem(Code.UNKNOWN_FIELD, f"body.{name}: {why}", f"body.{name}")
     wish = read_ridden(bytes(line.body), body, OF_A_LINE, {})
-    return msgspec.structs.replace(wish, envelope=msgspec.structs.replace(wish.envelope, custom_id=line.custom_id))
+    envelope = msgspec.structs.replace(wish.envelope, custom_id=line.custom_id)
+    check_texts(envelope)
+    return msgspec.structs.replace(wish, envelope=envelope)

@@ -76,7 +76,7 @@ def read_wish(raw: bytes, tree: object) -> Wish:
 
 def wish_of(envelope: Envelope, body: object) -> Wish:
     """The wish of an envelope; `body` is its request, parsed. Raises Problem with the field and a remedy."""
-    _check_texts(envelope)
+    check_texts(envelope)
     if envelope.intent is not None:
         check_intent(envelope.intent)
     try:
@@ -158,7 +158,8 @@ def _check_first_steps(tree: dict[str, Any]) -> None:
         raise Problem(Code.MISSING_FIELD, message, "request")
 
 
-def _check_texts(envelope: Envelope) -> None:
+def check_texts(envelope: Envelope) -> None:
+    """Refuse what the record cannot hold. Raises Problem."""
     metadata = envelope.metadata or {}
     texts = {"task": envelope.task, "policy": envelope.policy, "custom_id": envelope.custom_id}
     texts |= {"metadata": "".join(metadata) + "".join(metadata.values())}

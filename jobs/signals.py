@@ -27,6 +27,8 @@ SUBMITTED = "tokenyard:submitted"
 TIMEOUT_S = 1.0
 RETRY_S = 1.0
 SILENCE_S = 25.0
+GARBLED = (ValueError, RecursionError)
+"""What a message can raise that is not ours; msgspec's own errors are ValueErrors."""
 Heard = Callable[[Ending | None], None]
 _pack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _unpack = msgspec.msgpack.Decoder(list[tuple[uuid.UUID, msgspec.Raw]]).decode
@@ -118,7 +120,7 @@ class Signals:
     def _wake(self, message: bytes) -> None:
         try:
             told = _unpack(message)
-        except msgspec.DecodeError:
+        except GARBLED:
             return  # another version's; the slow polls find what it means
         for job_id, raw in told:
             if (waiting := self._waiting.get(job_id)) is not None:
@@ -152,7 +154,7 @@ def _read(raw: msgspec.Raw) -> Ending | None:
     """The ending that was told along; None without one, or where another version tells it in another form."""
     try:
         return _unpack_ending(raw)
-    except msgspec.DecodeError:
+    except GARBLED:
         return None
 
 

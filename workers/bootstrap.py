@@ -27,7 +27,7 @@ from jobs.store.beats import Beats
 from jobs.store.direct import Direct
 from jobs.store.fleet import Presence
 from jobs.store.recent import last_minute
-from jobs.store.session import Database, StoreUnavailable
+from jobs.store.session import ANSWER_TIMEOUT_S, Database, StoreUnavailable
 from routing.catalog import Catalog
 from routing.dialects.registry import check_accents
 from routing.learn.fits import Fit
@@ -103,7 +103,7 @@ def seeder(database: Database) -> Seed:
 
 async def build(settings: Settings) -> Parts:
     """Choose the real things. A coroutine, because some of them bind to the loop they are made on."""
-    record = Database(settings.database_url, pool_size=4)
+    record = Database(settings.database_url, pool_size=2)
     beside = Database(settings.database_url, pool_size=2, durable=False)
     # Limits are kept fleet-wide in Redis; while it is away, by this worker's own share of them.
     scripts = Scripts(settings.redis_url)
@@ -114,7 +114,7 @@ async def build(settings: Settings) -> Parts:
     health = SharedHealth(scripts, keys, time.monotonic, random.random)
     gate = Gate(counters, settings.providers, os.environ.get, time.monotonic, random.random, health)
     transport = Transport(allow_real=settings.allow_real_calls)
-    claims = Direct(settings.database_url, durable=False)
+    claims = Direct(settings.database_url, durable=False, answer_timeout_s=ANSWER_TIMEOUT_S)
     parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
     check_accents(settings.providers)
     lessons = Lessons(beside)  # its commits may be lost in a crash: some seconds' lessons

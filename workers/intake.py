@@ -7,14 +7,14 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
 from jobs import failpoints, meters
 from jobs.failures import Failure, FailureKind
 from jobs.job import Job
 from jobs.lanes import TERMS, Lane
 from jobs.store.direct import Line
-from jobs.store.lifecycle import claim_polled, claim_rung
+from jobs.store.lifecycle import Claimed, claim_polled, claim_rung
 from jobs.store.rows import Closing, Move
 from jobs.store.session import StoreUnavailable
 from routing.plan import UnknownName
@@ -121,7 +121,8 @@ class Intake:
         return min(capacity - len(self._parts.leases), 4 * bell_size)
 
     async def _rung(self, job_ids: Sequence[uuid.UUID]) -> list[Job]:
-        jobs = await self._claim(functools.partial(claim_rung, ids=job_ids, lease_s=self._worker.lease_s))
+        claim = functools.partial(claim_rung, ids=job_ids, lease_s=self._worker.lease_s)
+        jobs = await self._claim(self._parts.claims.statement, claim)
         BY_BELL.inc(len(jobs))
         return jobs
 
@@ -130,23 +131,35 @@ class Intake:
         claim = functools.partial(
             claim_polled, lanes=self._lanes, most=most, silence_s=worker.poll_s, lease_s=worker.lease_s
         )
-        jobs = await self._claim(claim)
+        jobs = await self._claim(self._parts.claims.transaction, claim)
         BY_POLL.inc(len(jobs))
         return jobs
 
-    async def _claim(self, claim: Callable[[Line], Awaitable[list[Job]]]) -> list[Job]:
+    async def _claim(
+        self,
+        opened: Callable[[], AbstractAsyncContextManager[Line]],
+        claim: Callable[[Line], Awaitable[Claimed]],
+    ) -> list[Job]:
         """Claim, or nothing when Postgres is away: the rows wait there and are found again."""
         if self._draining:
             return []
         try:
-            async with self._parts.claims.statement() as line:
-                jobs = await claim(line)
+            async with opened() as line:
+                jobs, unreadable = await claim(line)
         except StoreUnavailable:
             log.warning("claim: Postgres is away; the jobs stay queued there")
             return []
+        for move in unreadable:
+            await self._fail_unread(move)
         if jobs:
             failpoints.hit("claimed")
         return jobs
+
+    async def _fail_unread(self, move: Move) -> None:
+        """Its neighbours are carried whatever becomes of it: unwritten, it is found again after its lease."""
+        with suppress(StoreUnavailable):
+            await self._parts.moves.add(move, at_once=True)
+            self._parts.announce(move.job_id)
 
     async def _carry(self, jobs: list[Job]) -> str:
         """Run jobs side by side until all rest."""

@@ -18,7 +18,7 @@ from jobs.store.direct import Direct, Lines
 from jobs.store.flush import Flush
 from jobs.store.lifecycle import open_attempts, settle
 from jobs.store.rows import Move, Opening
-from jobs.store.session import Database, StoreUnavailable
+from jobs.store.session import ANSWER_TIMEOUT_S, Database, StoreUnavailable
 from jobs.streams import TokenStreams
 from routing.allowance import Ceiling, wait_for
 from routing.limits import Refusal
@@ -54,12 +54,12 @@ class Parts:
         self.signals = signals
         self.leases = Leases(settings.worker.lease_s)
         window_s = settings.worker.flush_ms / 1000
-        self._lines = Direct(settings.database_url)
+        self._lines = Direct(settings.database_url, answer_timeout_s=ANSWER_TIMEOUT_S)
         self.openings: Flush[Opening, uuid.UUID] = Flush(
             self._lines, open_attempts, lambda row: row.id, window_s=window_s, told=meters.flushed("openings")
         )
         self.moves: Flush[Move, uuid.UUID] = Flush(
-            self._lines, settle, lambda row: row.job_id, window_s=window_s, told=meters.flushed("moves")
+            self._lines, settle, lambda row: row.token, window_s=window_s, told=meters.flushed("moves")
         )
         self.telemetry = Telemetry(settings)
         self.tokens = Sender(TokenStreams(settings.redis_url))

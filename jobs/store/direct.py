@@ -8,15 +8,15 @@ an interactive job (`make bench`, the front door, 2026-11). The statements stay 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import namedtuple_row
-from sqlalchemy import TextClause
+from sqlalchemy import TextClause, make_url
 from sqlalchemy.dialects import registry
 
-from jobs.store.session import TURN_TIMEOUT_S, Turns, answered_within, connection_options, is_lost
+from jobs.store.session import TURN_TIMEOUT_S, Turns, answered_within, connection_options, is_lost, sqlalchemy_url
 
 
 class Found(Protocol):
@@ -33,7 +33,7 @@ class Found(Protocol):
 
 
 class Line(Protocol):
-    """A connection that commits each statement by itself, SQLAlchemy's or the driver's own."""
+    """A connection, SQLAlchemy's or the driver's own."""
 
     async def execute(self, statement: TextClause, parameters: Mapping[str, Any], /) -> Found:
         """Run it."""
@@ -43,10 +43,20 @@ class Lines(Protocol):
     """Gives such connections, as `Database` and `Direct` do."""
 
     def statement(self) -> AbstractAsyncContextManager[Line]:
-        """One of them. Raises StoreUnavailable."""
+        """One that commits each statement by itself. Raises StoreUnavailable."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Line]:
+        """One in a transaction. Raises StoreUnavailable."""
 
     async def close(self) -> None:
         """Give all connections back."""
+
+
+class Asked(NamedTuple):
+    """A statement with its parameters."""
+
+    statement: TextClause
+    parameters: Mapping[str, Any]
 
 
 class Rows:
@@ -75,8 +85,16 @@ class DriverLine:
 
     async def execute(self, statement: TextClause, parameters: Mapping[str, Any], /) -> Rows:
         """Run it; the driver has it prepared from its sixth time on."""
-        cursor = await self._connection.execute(sql(statement), parameters)
-        return Rows(await cursor.fetchall() if cursor.description is not None else [])
+        return await _rows(await self._connection.execute(sql(statement), parameters))
+
+    async def together(self, *asked: Asked) -> list[Rows]:
+        """Run them in one transaction and one round trip: a pipeline without an explicit transaction is one.
+
+        Source: PostgreSQL manual, "Pipeline Mode".
+        """
+        async with self._connection.pipeline():
+            cursors = [await self._connection.execute(sql(each.statement), each.parameters) for each in asked]
+        return [await _rows(cursor) for cursor in cursors]
 
 
 class Direct:
@@ -92,8 +110,8 @@ class Direct:
         answer_timeout_s: float | None = None,
     ) -> None:
         """As `Database` has them."""
-        self._url = url
-        self._options = connection_options(durable=durable)
+        self._address, named = _SPELLING.create_connect_args(make_url(sqlalchemy_url(url)))
+        self._options = named | connection_options(durable=durable)
         self._turns = Turns(connections, turn_timeout_s)
         self._answer_timeout_s = answer_timeout_s
         self._idle: list[psycopg.AsyncConnection[Any]] = []
@@ -101,10 +119,21 @@ class Direct:
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[DriverLine]:
         """A connection that commits each statement by itself. Raises StoreUnavailable."""
+        async with self._connection() as connection:
+            yield DriverLine(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[DriverLine]:
+        """A transaction: committed at the end, rolled back by an exception. Raises StoreUnavailable."""
+        async with self._connection() as connection, connection.transaction():
+            yield DriverLine(connection)
+
+    @asynccontextmanager
+    async def _connection(self) -> "AsyncIterator[psycopg.AsyncConnection[Any]]":
         async with self._turns.next(), answered_within(self._answer_timeout_s):
             connection = await self._take()
             try:
-                yield DriverLine(connection)
+                yield connection
             finally:
                 if connection.info.transaction_status is TransactionStatus.IDLE:
                     self._idle.append(connection)
@@ -118,13 +147,24 @@ class Direct:
                 return connection
             await connection.close()
         return await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, row_factory=namedtuple_row, **self._options
+            *self._address, autocommit=True, row_factory=namedtuple_row, **self._options
         )
 
     async def close(self) -> None:
         """Give the connections back."""
         while self._idle:
             await self._idle.pop().close()
+
+
+async def together(line: Line, *asked: Asked) -> Sequence[Found]:
+    """Run statements that do not need each other's findings; on the driver's own connection in one round trip."""
+    if isinstance(line, DriverLine):
+        return await line.together(*asked)
+    return [await line.execute(each.statement, each.parameters) for each in asked]
+
+
+async def _rows(cursor: "psycopg.AsyncCursor[Any]") -> Rows:
+    return Rows(await cursor.fetchall() if cursor.description is not None else [])
 
 
 _SPELLING = registry.load("postgresql.psycopg")()

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import text
@@ -24,7 +24,7 @@ from jobs.store.charges import (
     WAS,
     open_within_budgets,
 )
-from jobs.store.direct import Line
+from jobs.store.direct import Asked, Found, Line, together
 from jobs.store.rows import Move, Opening, move_rows, opening_rows
 
 # queued -> running, for the ids of a bell. SKIP LOCKED: two bells with one id must not wait for each other.
@@ -54,13 +54,15 @@ update jobs set state = 'running', token = gen_random_uuid(), claims = claims + 
     lease_until = now() + make_interval(secs => :lease_s), started_at = coalesce(started_at, now())
 from mine where jobs.id = mine.id
 returning jobs.id, tenant_id, token, lane, policy, task, intent, strict, created_at, deadline_at,
-    extract(epoch from deadline_at - now())::float8 as time_left_s, claims, traceparent,
-    (select p.body from payloads p where p.id = jobs.id {bounds}) as body
+    extract(epoch from deadline_at - now())::float8 as time_left_s, claims, traceparent
 """
-# The bounds are redundant with the ids; they let Postgres skip the other days' partitions before it begins.
-CLAIM_RUNG = text(_CLAIM.format(which=_RUNG, bounds="and p.id between :first and :last"))
-CLAIM_POLLED = text(_CLAIM.format(which=_POLLED, bounds=""))
+CLAIM_RUNG = text(_CLAIM.format(which=_RUNG))
+CLAIM_POLLED = text(_CLAIM.format(which=_POLLED))
 
+# Statements of their own, in the claim's transaction. Within the claim, a look into a partitioned table found nothing
+# whenever one of the rows had just been taken by another (Postgres 18.4: a row checked again spoils the pruning).
+# The bounds are redundant with the ids; they let Postgres skip the other days' partitions.
+BODIES = text("select id, body from payloads where id = any(:ids) and id between :first and :last")
 PAST = text("""
 select id, job_id, deployment, tier, outcome, failure, confidence, cost_usd, cost_bound_usd, finish_reason
 from attempts where job_id = any(:ids) and outcome is not null order by id
@@ -134,23 +136,41 @@ with f as materialized (
     where f.body is not null and (f.job_id, f.token) in (select id, token from mine)
     on conflict do nothing
 )
-select id from mine
+select token from mine
 """)  # noqa: S608 -- made of constants of this file and of jobs.store.charges
 
 UNREADABLE = Failure(FailureKind.INTERNAL, "its request is not in the record any more, or can't be read")
 
 
-async def claim_rung(line: Line, ids: Sequence[uuid.UUID], *, lease_s: float) -> list[Job]:
-    """Take the jobs of a bell that still wait: each gets a fresh token and a lease by the database clock."""
-    names = {"ids": list(ids), "most": len(ids), "lease_s": lease_s, "first": min(ids), "last": max(ids)}
-    return await _complete(line, (await line.execute(CLAIM_RUNG, names)).all())
+class Claimed(NamedTuple):
+    """What a claim took."""
+
+    jobs: list[Job]
+    unreadable: list[Move]
+    """To be written: they fail jobs whose request is gone or can't be read."""
 
 
-async def claim_polled(line: Line, lanes: Sequence[Lane], *, most: int, silence_s: float, lease_s: float) -> list[Job]:
-    """Take up to `most` jobs of these lanes, by their weights, whose bell was lost (released over `silence_s` ago)."""
+async def claim_rung(line: Line, ids: Sequence[uuid.UUID], *, lease_s: float) -> Claimed:
+    """Take the jobs of a bell that still wait: each gets a fresh token and a lease by the database clock.
+
+    Claim and looks are one transaction, on the driver's own connection by themselves.
+    """
+    names = {"ids": list(ids), "most": len(ids), "lease_s": lease_s}
+    claimed, *found = await together(line, Asked(CLAIM_RUNG, names), *_looks(ids))
+    return _complete(claimed.all(), *found)
+
+
+async def claim_polled(line: Line, lanes: Sequence[Lane], *, most: int, silence_s: float, lease_s: float) -> Claimed:
+    """Take up to `most` jobs of these lanes, by their weights, whose bell was lost (released over `silence_s` ago).
+
+    Wants a transaction.
+    """
     weights = msgspec.json.encode([{"lane": lane, "weight": TERMS[lane].weight} for lane in lanes]).decode()
     names = {"lanes": weights, "most": most, "silence_s": silence_s, "lease_s": lease_s}
-    return await _complete(line, (await line.execute(CLAIM_POLLED, names)).all())
+    claimed = (await line.execute(CLAIM_POLLED, names)).all()
+    if not claimed:
+        return Claimed([], [])
+    return _complete(claimed, *await together(line, *_looks([row.id for row in claimed])))
 
 
 async def open_attempts(line: Line, openings: list[Opening]) -> set[uuid.UUID]:
@@ -167,47 +187,44 @@ async def open_attempts(line: Line, openings: list[Opening]) -> set[uuid.UUID]:
 
 
 async def settle(line: Line, moves: list[Move]) -> set[uuid.UUID]:
-    """Close attempts and move jobs; returns the job ids whose token held. The rest lost only their job half."""
+    """Close attempts and move jobs; returns the tokens that held. The rest lost only their job half."""
     attempt_ids = [move.closing.id for move in moves if move.closing is not None]
     first, last = (min(attempt_ids), max(attempt_ids)) if attempt_ids else (uuid.UUID(int=0), uuid.UUID(int=0))
     found = await line.execute(SETTLE, {"rows": move_rows(moves), "first": first, "last": last})
     return set(found.scalars())
 
 
-async def _complete(line: Line, rows: Sequence[Any]) -> list[Job]:
-    """The jobs of claimed rows; for those claimed before, their closed attempts are fetched.
+def _looks(ids: Sequence[uuid.UUID]) -> tuple[Asked, Asked]:
+    """For the requests of jobs, and for their closed attempts."""
+    return Asked(BODIES, {"ids": list(ids), "first": min(ids), "last": max(ids)}), Asked(PAST, {"ids": list(ids)})
+
+
+def _complete(rows: Sequence[Any], bodies: Found, attempts: Found) -> Claimed:
+    """The jobs of claimed rows.
 
     A row whose request is gone or unreadable fails alone: raising here would leave its neighbours to their leases.
-    (Should a crash of Postgres forget that ending, it has forgotten the claim, too: the next one finds the same.)
     """
-    again = [row.id for row in rows if row.claims > 1]
+    raw: dict[uuid.UUID, bytes] = {row.id: row.body for row in bodies}
     past: dict[uuid.UUID, list[Any]] = {}
-    if again:
-        for attempt in await line.execute(PAST, {"ids": again}):
-            past.setdefault(attempt.job_id, []).append(attempt)
-    jobs: list[Job] = []
-    unreadable: list[Move] = []
+    for attempt in attempts:
+        past.setdefault(attempt.job_id, []).append(attempt)
+    found = Claimed([], [])
     for row in rows:
         try:
-            jobs.append(_job(row, tuple(_past(attempt) for attempt in past.get(row.id, ()))))
-        except ValueError:  # InvalidRequest and msgspec's are ValueErrors; so is a kind of a newer version
-            unreadable.append(Move.fail(row.id, row.token, UNREADABLE, None))
-    if unreadable:
-        await settle(line, unreadable)
-    return jobs
+            found.jobs.append(_job(row, raw[row.id], tuple(map(_past, past.get(row.id, ())))))
+        except (KeyError, ValueError):  # InvalidRequest and msgspec's are ValueErrors; so is a kind of a newer version
+            found.unreadable.append(Move.fail(row.id, row.token, UNREADABLE, None))
+    return found
 
 
-def _job(row: Any, past: tuple[PastAttempt, ...]) -> Job:
-    """Raises ValueError for a request that is not there or can't be read."""
-    if row.body is None:
-        raise ValueError("its request is gone")
+def _job(row: Any, raw: bytes, past: tuple[PastAttempt, ...]) -> Job:
     return Job(
         id=row.id,
         tenant_id=row.tenant_id,
         token=row.token,
         lane=Lane(row.lane),
         policy=row.policy,
-        request=ChatRequest.parse(row.body),
+        request=ChatRequest.parse(raw),
         created_at=row.created_at,
         deadline_at=row.deadline_at,
         time_left_s=row.time_left_s,

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs import ids
 from jobs.chat import USAGE_KINDS
+from jobs.store.session import Database
 
 PAGE = 2_000
 """Rows read at once: a few milliseconds of work, so that others get their turn between two pages."""
@@ -24,17 +24,18 @@ order by id limit {PAGE}
 
 
 async def pages(
-    connection: AsyncConnection,
+    database: Database,
     tenant_id: uuid.UUID,
     since: dt.datetime,
     until: dt.datetime,
     deployment: str | None,
 ) -> AsyncIterator[list[Row[Any]]]:
-    """The calls opened from `since` on and before `until`, oldest first, in pages."""
+    """The calls opened from `since` on and before `until`, oldest first, in pages; none holds a connection."""
     after = uuid.UUID(int=ids.floor_uuid(since).int - 1)
     names = {"tenant_id": tenant_id, "until": ids.floor_uuid(until), "deployment": deployment}
     while True:
-        rows = list((await connection.execute(_CALLS, names | {"after": after})).all())
+        async with database.statement() as connection:
+            rows = list((await connection.execute(_CALLS, names | {"after": after})).all())
         if rows:
             yield rows
             after = rows[-1].id

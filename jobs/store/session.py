@@ -17,7 +17,9 @@ TURN_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000
 ANSWER_TIMEOUT_S = 35.0
-"""For who answers a caller: longer than a statement may take."""
+"""For who must go on: longer than a statement may take."""
+UNHEARD_MS = 30_000
+"""What was sent and is not acknowledged for so long: then the connection is lost. Keep-alives see only silent ones."""
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 """A process that is frozen within a transaction holds its locks that long at most: the server ends its session."""
 
@@ -27,7 +29,7 @@ class StoreUnavailable(ConnectionError):
 
 
 class Database:
-    """The record's engine. `transaction()` for several statements, `statement()` for exactly one.
+    """The record's engine. `transaction()` for what belongs together, `statement()` for what need not.
 
     `durable=False` gives connections whose commits may be lost in the last instant before a crash of Postgres
     (`synchronous_commit=off`): right for claims and beats, whose loss costs one lease, and for nothing else.
@@ -146,6 +148,7 @@ def connection_options(*, durable: bool) -> dict[str, Any]:
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
+        "tcp_user_timeout": UNHEARD_MS,
     }
 
 
@@ -159,12 +162,16 @@ class unavailable:  # noqa: N801 -- reads as a clause: `with unavailable():`
         if isinstance(error, exc.DBAPIError):
             if error.connection_invalidated or _is_away(error.orig):
                 raise StoreUnavailable("Postgres is away") from error
-        elif isinstance(error, psycopg.Error) and _is_away(error):  # COPY speaks to the driver itself
+        elif isinstance(error, psycopg.Error) and _is_away(error):  # spoken to the driver itself
             raise StoreUnavailable("Postgres is away") from error
         elif isinstance(error, exc.TimeoutError):
             raise StoreUnavailable("no connection to Postgres became free in time") from error
+        elif isinstance(error, exc.InvalidRequestError) and str(error) == POOL_GAVE_UP:
+            raise StoreUnavailable("Postgres ends every connection") from error
 
 
+POOL_GAVE_UP = "This connection is closed"
+"""SQLAlchemy's words when one connection after the other was lost before it could be handed out."""
 # Connection trouble, a shutdown, no resources (disk, memory, connections), a statement or lock time-out, an idle
 # transaction ended, a lost race, and a server that is read-only because it was not the primary any more.
 _PASSING = ("08", "57P", "53", "57014", "55P03", "25P03", "40", "25006")

@@ -57,6 +57,13 @@ async def test_what_a_batch_has_for_all_its_lines_does_not_ride_in_one(caller: C
     assert (detail["code"], detail["param"]) == ("unknown_field", f"body.{name}")
 
 
+async def test_a_name_that_the_record_cannot_hold_is_refused_in_a_line_of_openais_form(caller: Caller):
+    line = msgspec.json.decode(OPENAI) | {"custom_id": "a\0b"}
+    _, error = await caller.problem("POST", "/v1/jobs/bulk", msgspec.json.encode(line))
+    (detail,) = error["details"]
+    assert (detail["code"], detail["param"]) == ("invalid_value", "custom_id")
+
+
 async def test_a_wrong_field_of_ours_in_a_line_is_named(caller: Caller):
     _, error = await caller.problem("POST", "/v1/jobs/bulk", openai_line(intent={"max_cost": 1}))
     (detail,) = error["details"]

@@ -115,7 +115,7 @@ class Lab:
     async def claim(self, job_id: uuid.UUID) -> Job:
         async with self.database.statement() as connection:
             await connection.execute(text("update jobs set released_at = now() where id = :id"), {"id": job_id})
-            (job,) = await lifecycle.claim_rung(connection, [job_id], lease_s=30)
+            ((job,), _) = await lifecycle.claim_rung(connection, [job_id], lease_s=30)
         return job
 
     def carry(self, job: Job) -> "asyncio.Task[str]":

@@ -234,7 +234,7 @@ async def test_an_answer_that_was_paid_for_is_booked_when_postgres_comes_back(la
             raise StoreUnavailable("away")
         return await settle(connection, moves)
 
-    lab.parts.moves = Flush(lab.database, flaky, lambda row: row.job_id, window_s=0, patience_s=())
+    lab.parts.moves = Flush(lab.database, flaky, lambda row: row.token, window_s=0, patience_s=())
     lab.script(a=[answers("yes")], b=[answers("yes")])
     job = await lab.claimed()
     assert await lab.carry(job) == "succeeded"

@@ -81,7 +81,7 @@ async def claimed(database: Database, job_id: uuid.UUID) -> uuid.UUID:
     """Run a job: its token."""
     async with database.transaction() as connection:
         await connection.execute(text("update jobs set released_at = now() where id = :id"), {"id": job_id})
-        (found,) = await lifecycle.claim_rung(connection, [job_id], lease_s=30)
+        ((found,), _) = await lifecycle.claim_rung(connection, [job_id], lease_s=30)
     return found.token
 
 
@@ -123,7 +123,7 @@ def closing(attempt_id: uuid.UUID, **changes: Any) -> Closing:
 
 async def settle(database: Database, move: Move) -> None:
     async with database.transaction() as connection:
-        assert await lifecycle.settle(connection, [move]) == {move.job_id}
+        assert await lifecycle.settle(connection, [move]) == {move.token}
 
 
 async def succeeded(database: Database, job_id: uuid.UUID, **changes: Any) -> uuid.UUID:

@@ -127,7 +127,7 @@ class Histories(RuleBasedStateMachine):
             new = given.submission(self.tenant, key_id=self.keys[nth])
             self.on(lambda connection, new=new: submit.insert(connection, [new]))  # type: ignore[misc]
             self.sql("update jobs set released_at = now() where id = :id", id=new.id)
-            (job,) = self.on(
+            ((job,), _) = self.on(
                 lambda connection, new=new: lifecycle.claim_rung(connection, [new.id], lease_s=30)  # type: ignore[misc]
             )
             made.append((opening(job.id, job.token, bound), self.keys[nth]))

@@ -72,7 +72,7 @@ async def test_a_full_group_does_not_wait_for_its_window(numbers: Database):
     assert [len(group) for group in write.groups] == [MOST_ROWS]
 
 
-async def test_more_than_the_writers_can_carry_follows_by_itself(numbers: Database):
+async def test_more_than_one_write_can_carry_follows_by_itself(numbers: Database):
     write = Written()
     batch = flush(numbers, write)
     rows = [number for number in range(2000) if number != 13]

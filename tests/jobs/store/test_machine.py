@@ -150,7 +150,8 @@ class Histories(Yard):
         known = list(self.jobs)
         rung = [known[pick % len(known)] for pick in picks] + [uuid7()] * stray
         due = {job_id for job_id in rung if job_id in self.jobs and self.jobs[job_id].is_claimable}
-        self.take(self.on(lambda connection: lifecycle.claim_rung(connection, rung, lease_s=LEASE_S)), due, len(rung))
+        found = self.on(lambda connection: lifecycle.claim_rung(connection, rung, lease_s=LEASE_S))
+        self.take(found.jobs, due, len(rung))
         if call:
             self._open([hand for hand in self.awake() if hand.call is None], Decimal("0.01"), times=1 + stray)
 
@@ -163,7 +164,7 @@ class Histories(Yard):
                 connection, sorted(lanes), most=most, silence_s=2.0, lease_s=LEASE_S
             )
         )
-        self.take(found, due, most)
+        self.take(found.jobs, due, most)
 
     @precondition(lambda self: self.awake())
     @rule(picks=PICKS, bound=COST, acknowledged=st.booleans())

@@ -59,7 +59,7 @@ async def test_a_retry_carries_the_same_request_in_a_lane_that_is_open_to_all(da
         new_id = await owner.retry_job(connection, owner.Asker(tenant_id), job_id)
         assert new_id is not None
         await connection.execute(text("update jobs set released_at = now() where id = :id"), {"id": new_id})
-        (job,) = await lifecycle.claim_rung(connection, [new_id], lease_s=30)
+        ((job,), _) = await lifecycle.claim_rung(connection, [new_id], lease_s=30)
     assert (job.lane, job.task, job.request) == (Lane.STANDARD, "t", ChatRequest.parse(given.RAW))
 
 

@@ -30,7 +30,7 @@ async def test_an_inserted_job_is_claimed_with_everything_it_came_with(database:
     )
     async with database.transaction() as connection:
         assert await insert(connection, [wanted]) == {wanted.id}
-        (job,) = await lifecycle.claim_rung(connection, [wanted.id], lease_s=30)
+        ((job,), _) = await lifecycle.claim_rung(connection, [wanted.id], lease_s=30)
     assert (job.intent, job.task, job.strict, job.policy) == (wish, AWKWARD, True, "auto")
     assert job.request == ChatRequest.parse(given.RAW)
     assert job.deadline_at == wanted.deadline_at

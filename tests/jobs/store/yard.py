@@ -194,8 +194,9 @@ class Yard(RuleBasedStateMachine):
         before = dict(map(tuple, self.sql(WRITTEN, ids=ids)))
         suspects = {job.id for job in self.jobs.values() if job.home}
         was_held = [self.jobs[move.job_id].settle(move) for move in moves]
-        expected = {move.job_id for move, is_held in zip(moves, was_held, strict=True) if is_held}
-        assert self.on(lambda connection: lifecycle.settle(connection, moves)) == expected
+        held = [move for move, is_held in zip(moves, was_held, strict=True) if is_held]
+        expected = {move.job_id for move in held}
+        assert self.on(lambda connection: lifecycle.settle(connection, moves)) == {move.token for move in held}
         after = dict(map(tuple, self.sql(WRITTEN, ids=ids)))
         for job_id in before.keys() - expected:
             assert after[job_id] == before[job_id], "a stale token wrote to a job's row"
