@@ -8,7 +8,7 @@ an interactive job (`make bench`, the front door, 2026-11). The statements stay 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -52,13 +52,6 @@ class Lines(Protocol):
         """Give all connections back."""
 
 
-class Asked(NamedTuple):
-    """A statement with its parameters."""
-
-    statement: TextClause
-    parameters: Mapping[str, Any]
-
-
 class Rows:
     """What the driver found."""
 
@@ -85,16 +78,8 @@ class DriverLine:
 
     async def execute(self, statement: TextClause, parameters: Mapping[str, Any], /) -> Rows:
         """Run it; the driver has it prepared from its sixth time on."""
-        return await _rows(await self._connection.execute(sql(statement), parameters))
-
-    async def together(self, *asked: Asked) -> list[Rows]:
-        """Run them in one transaction and one round trip: a pipeline without an explicit transaction is one.
-
-        Source: PostgreSQL manual, "Pipeline Mode".
-        """
-        async with self._connection.pipeline():
-            cursors = [await self._connection.execute(sql(each.statement), each.parameters) for each in asked]
-        return [await _rows(cursor) for cursor in cursors]
+        cursor = await self._connection.execute(sql(statement), parameters)
+        return Rows(await cursor.fetchall() if cursor.description is not None else [])
 
 
 class Direct:
@@ -154,17 +139,6 @@ class Direct:
         """Give the connections back."""
         while self._idle:
             await self._idle.pop().close()
-
-
-async def together(line: Line, *asked: Asked) -> Sequence[Found]:
-    """Run statements that do not need each other's findings; on the driver's own connection in one round trip."""
-    if isinstance(line, DriverLine):
-        return await line.together(*asked)
-    return [await line.execute(each.statement, each.parameters) for each in asked]
-
-
-async def _rows(cursor: "psycopg.AsyncCursor[Any]") -> Rows:
-    return Rows(await cursor.fetchall() if cursor.description is not None else [])
 
 
 _SPELLING = registry.load("postgresql.psycopg")()

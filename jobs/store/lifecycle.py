@@ -1,7 +1,7 @@
 """The moves of a running job: claim, open, settle; each one statement, conditional on the state it leaves."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from jobs.store.charges import (
     WAS,
     open_within_budgets,
 )
-from jobs.store.direct import Asked, Found, Line, together
+from jobs.store.direct import Line
 from jobs.store.rows import Move, Opening, move_rows, opening_rows
 
 # queued -> running, for the ids of a bell. SKIP LOCKED: two bells with one id must not wait for each other.
@@ -59,8 +59,8 @@ returning jobs.id, tenant_id, token, lane, policy, task, intent, strict, created
 CLAIM_RUNG = text(_CLAIM.format(which=_RUNG))
 CLAIM_POLLED = text(_CLAIM.format(which=_POLLED))
 
-# Statements of their own, in the claim's transaction. Within the claim, a look into a partitioned table found nothing
-# whenever one of the rows had just been taken by another (Postgres 18.4: a row checked again spoils the pruning).
+# A statement of its own: within the claim, a look into a partitioned table found nothing whenever one of the rows had
+# just been taken by another (Postgres 18.4: a row that is checked again spoils the pruning).
 # The bounds are redundant with the ids; they let Postgres skip the other days' partitions.
 BODIES = text("select id, body from payloads where id = any(:ids) and id between :first and :last")
 PAST = text("""
@@ -153,11 +153,11 @@ class Claimed(NamedTuple):
 async def claim_rung(line: Line, ids: Sequence[uuid.UUID], *, lease_s: float) -> Claimed:
     """Take the jobs of a bell that still wait: each gets a fresh token and a lease by the database clock.
 
-    Claim and looks are one transaction, on the driver's own connection by themselves.
+    Needs no transaction: the requests are read before, and a claim that is not heard of waits for its lease anyway.
     """
-    names = {"ids": list(ids), "most": len(ids), "lease_s": lease_s}
-    claimed, *found = await together(line, Asked(CLAIM_RUNG, names), *_looks(ids))
-    return _complete(claimed.all(), *found)
+    bodies = await _bodies(line, ids)
+    claimed = await line.execute(CLAIM_RUNG, {"ids": list(ids), "most": len(ids), "lease_s": lease_s})
+    return await _complete(line, claimed.all(), bodies)
 
 
 async def claim_polled(line: Line, lanes: Sequence[Lane], *, most: int, silence_s: float, lease_s: float) -> Claimed:
@@ -170,7 +170,7 @@ async def claim_polled(line: Line, lanes: Sequence[Lane], *, most: int, silence_
     claimed = (await line.execute(CLAIM_POLLED, names)).all()
     if not claimed:
         return Claimed([], [])
-    return _complete(claimed, *await together(line, *_looks([row.id for row in claimed])))
+    return await _complete(line, claimed, await _bodies(line, [row.id for row in claimed]))
 
 
 async def open_attempts(line: Line, openings: list[Opening]) -> set[uuid.UUID]:
@@ -194,24 +194,25 @@ async def settle(line: Line, moves: list[Move]) -> set[uuid.UUID]:
     return set(found.scalars())
 
 
-def _looks(ids: Sequence[uuid.UUID]) -> tuple[Asked, Asked]:
-    """For the requests of jobs, and for their closed attempts."""
-    return Asked(BODIES, {"ids": list(ids), "first": min(ids), "last": max(ids)}), Asked(PAST, {"ids": list(ids)})
+async def _bodies(line: Line, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
+    """The requests of jobs; those that are gone are missing."""
+    found = await line.execute(BODIES, {"ids": list(ids), "first": min(ids), "last": max(ids)})
+    return {row.id: row.body for row in found}
 
 
-def _complete(rows: Sequence[Any], bodies: Found, attempts: Found) -> Claimed:
-    """The jobs of claimed rows.
+async def _complete(line: Line, rows: Sequence[Any], bodies: Mapping[uuid.UUID, bytes]) -> Claimed:
+    """The jobs of claimed rows; for those claimed before, their closed attempts are fetched.
 
     A row whose request is gone or unreadable fails alone: raising here would leave its neighbours to their leases.
     """
-    raw: dict[uuid.UUID, bytes] = {row.id: row.body for row in bodies}
     past: dict[uuid.UUID, list[Any]] = {}
-    for attempt in attempts:
-        past.setdefault(attempt.job_id, []).append(attempt)
+    if again := [row.id for row in rows if row.claims > 1]:
+        for attempt in await line.execute(PAST, {"ids": again}):
+            past.setdefault(attempt.job_id, []).append(attempt)
     found = Claimed([], [])
     for row in rows:
         try:
-            found.jobs.append(_job(row, raw[row.id], tuple(map(_past, past.get(row.id, ())))))
+            found.jobs.append(_job(row, bodies[row.id], tuple(map(_past, past.get(row.id, ())))))
         except (KeyError, ValueError):  # InvalidRequest and msgspec's are ValueErrors; so is a kind of a newer version
             found.unreadable.append(Move.fail(row.id, row.token, UNREADABLE, None))
     return found
