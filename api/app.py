@@ -100,6 +100,7 @@ def create() -> FastAPI:
     """The app with the settings of this process' files and environment. Raises SettingsError."""
     settings = load()
     logs.setup(settings.telemetry)
+    calm_the_collector()
     return create_with(settings)
 
 
@@ -136,7 +137,6 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
             log.exception("the API could not start")
             raise
         app.state.front = front
-        calm_the_collector()
         always = (
             front.ring.work(),
             front.signals.hear_endings(),

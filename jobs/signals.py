@@ -57,11 +57,11 @@ class Signals:
 
     async def tell(self, channel: str, job_ids: Sequence[uuid.UUID] = ()) -> None:
         """Publish ids (or a bare nudge); a Redis that is away is not an error here."""
-        await self._publish(channel, b"".join(job_id.bytes for job_id in job_ids))
+        await self._publish(channel, _bytes(job_ids))
 
     def tell_soon(self, channel: str, job_ids: Sequence[uuid.UUID]) -> None:
         """The same for who must not wait: a Redis that hangs would hold up a request by a second for each message."""
-        self._publish_soon(channel, b"".join(job_id.bytes for job_id in job_ids))
+        self._publish_soon(channel, _bytes(job_ids))
 
     def tell_endings(self, endings: Mapping[uuid.UUID, Ending | None]) -> None:
         """Wake who waits for these jobs' ends, soon; an ending that is told spares them the look at the row."""
@@ -156,6 +156,10 @@ def _read(raw: msgspec.Raw) -> Ending | None:
         return _unpack_ending(raw)
     except GARBLED:
         return None
+
+
+def _bytes(job_ids: Sequence[uuid.UUID]) -> bytes:
+    return b"".join(job_id.bytes for job_id in job_ids)
 
 
 def _ids(data: bytes) -> list[uuid.UUID]:

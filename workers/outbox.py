@@ -16,8 +16,9 @@ from jobs.broker import Bells
 from jobs.lanes import WEBHOOKS
 from jobs.settings import Settings
 from jobs.store import deliveries, outbox
-from jobs.store.session import Database, StoreUnavailable
+from jobs.store.session import Database
 from routing.webhooks import QUIET_AFTER
+from workers.rounds import rounds
 
 log = logging.getLogger(__name__)
 TICK_S = 0.25
@@ -47,18 +48,7 @@ class Outbox:
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Watch until stopped; a Postgres or Redis that is away is waited for."""
-        while not stopped.is_set():
-            try:
-                await self.look(time.monotonic())
-            except StoreUnavailable:
-                log.warning("outbox: Postgres is away; trying again")
-            except Exception:  # a border: whatever one look met, the next one must come
-                log.exception("outbox: a look failed")
-            try:
-                async with asyncio.timeout(TICK_S):
-                    await stopped.wait()
-            except TimeoutError:
-                continue
+        await rounds(stopped, "outbox", lambda: self.look(time.monotonic()), TICK_S)
         await self.close()
 
     async def close(self) -> None:

@@ -8,7 +8,8 @@ import time
 from jobs import meters
 from jobs.settings import Settings
 from jobs.store import budget_alerts, files, fleet, partitions, sweep
-from jobs.store.session import Database, StoreUnavailable
+from jobs.store.session import Database
+from workers.rounds import rounds
 
 log = logging.getLogger(__name__)
 BLIND_S = 10.0
@@ -33,18 +34,7 @@ class Sweeper:
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Sweep until stopped."""
-        while not stopped.is_set():
-            try:
-                await self.sweep(time.monotonic())
-            except StoreUnavailable:
-                log.warning("sweeper: Postgres is away; trying again")
-            except Exception:  # a border: whatever one sweep met, the next one must come
-                log.exception("sweeper: a sweep failed")
-            try:
-                async with asyncio.timeout(self._settings.dispatcher.sweep_s):
-                    await stopped.wait()
-            except TimeoutError:
-                continue
+        await rounds(stopped, "sweeper", lambda: self.sweep(time.monotonic()), self._settings.dispatcher.sweep_s)
 
     async def sweep(self, now_s: float) -> None:
         """One sweep at `now_s` (monotonic seconds). Raises StoreUnavailable."""

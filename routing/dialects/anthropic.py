@@ -14,10 +14,8 @@ from routing.dialects.anthropic_stream import AnthropicStreamDecoder
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReply, WireRequest
 from routing.dialects.completions import Head, completion
 from routing.dialects.errors import UNREADABLE, failure
-from routing.dialects.fields import leftovers
 from routing.dialects.parts import CannotCarry
-from routing.dialects.toolkit import read_toolkit
-from routing.dialects.turns import read
+from routing.dialects.reading import understood
 
 PATH = "/v1/messages"
 VERSION = "2023-06-01"
@@ -39,15 +37,10 @@ class AnthropicDialect:
 
     def encode(self, request: ChatRequest, target: Target, asking: Asking) -> WireRequest | Unsupported:
         """The request as a messages body; never raises. Log-probabilities that a policy needs cannot be had here."""
-        conversation = read(request)
-        if isinstance(conversation, Unsupported):
-            return conversation
-        toolkit = read_toolkit(request)
-        if isinstance(toolkit, Unsupported):
-            return toolkit
-        rest = leftovers(request.body, HANDLED)
-        if isinstance(rest, Unsupported):
-            return rest
+        asked = understood(request, HANDLED)
+        if isinstance(asked, Unsupported):
+            return asked
+        conversation, toolkit, rest = asked
         try:
             built = build(request, conversation, toolkit, target)
         except CannotCarry as stop:

@@ -10,7 +10,7 @@ from routing.catalog import Model, Target
 from routing.dialects.anthropic_blocks import Block, BlockWriter, begins_with_thoughts, is_in_tool_loop
 from routing.dialects.anthropic_thinking import Setting, Thinking, fit_thinking
 from routing.dialects.anthropic_tools import Tooling, ToolWriter
-from routing.dialects.parts import Notes, Text, cannot, drop
+from routing.dialects.parts import Notes, Text, cannot, drop, note_stream_options
 from routing.dialects.toolkit import FIELDS, Toolkit
 from routing.dialects.turns import ASSISTANT, SYSTEM, USER, Conversation, Turn
 
@@ -192,13 +192,7 @@ class _Builder:
         if not self._request.wants_stream:
             return
         self._made["stream"] = True
-        options = self._body.get("stream_options")
-        for key, value in options.items() if isinstance(options, Mapping) else ():
-            field = f"stream_options.{key}"
-            if key == "include_usage" and value is False:
-                self._notes.append(Adaptation(field, "changed", "this wire's streams always tell their usage"))
-            elif key != "include_usage" and value:
-                drop(self._notes, field, "this wire's streams have no such option")
+        note_stream_options(self._body.get("stream_options"), self._notes)
 
     def _stops(self) -> list[str]:
         given = self._body.get("stop")

@@ -10,14 +10,12 @@ from jobs.failures import Failure, FailureKind
 from routing.catalog import Target
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReply, WireRequest
 from routing.dialects.errors import UNREADABLE
-from routing.dialects.fields import leftovers
 from routing.dialects.gemini_errors import classify, classify_in_band
 from routing.dialects.gemini_request import HANDLED, build
 from routing.dialects.gemini_shape import read_response
 from routing.dialects.gemini_stream import Gathering, GeminiStreamDecoder
 from routing.dialects.parts import CannotCarry
-from routing.dialects.toolkit import read_toolkit
-from routing.dialects.turns import read
+from routing.dialects.reading import understood
 
 HEADERS = {"content-type": "application/json", "accept": "application/json"}
 STREAM_HEADERS = {**HEADERS, "accept": "text/event-stream"}
@@ -40,15 +38,10 @@ class GeminiDialect:
 
     def encode(self, request: ChatRequest, target: Target, asking: Asking) -> WireRequest | Unsupported:
         """The request as a generateContent body; never raises."""
-        conversation = read(request)
-        if isinstance(conversation, Unsupported):
-            return conversation
-        toolkit = read_toolkit(request)
-        if isinstance(toolkit, Unsupported):
-            return toolkit
-        rest = leftovers(request.body, HANDLED)
-        if isinstance(rest, Unsupported):
-            return rest
+        asked = understood(request, HANDLED)
+        if isinstance(asked, Unsupported):
+            return asked
+        conversation, toolkit, rest = asked
         try:
             built = build(request, conversation, toolkit, target, asking)
         except CannotCarry as stop:

@@ -12,7 +12,7 @@ from routing.dialects.gemini_models import Family, family_of
 from routing.dialects.gemini_parts import PartWriter
 from routing.dialects.gemini_thinking import thinking_config
 from routing.dialects.gemini_tools import Tooling, ToolWriter, declared
-from routing.dialects.parts import Notes, Text, cannot, drop
+from routing.dialects.parts import Notes, Text, cannot, drop, note_stream_options
 from routing.dialects.toolkit import FIELDS, Toolkit
 from routing.dialects.turns import ASSISTANT, USER, Conversation, Turn
 
@@ -204,13 +204,8 @@ class _Builder:
 
     def _put_stream(self) -> None:
         """The method says whether to stream; what is left are the options."""
-        options = self._body.get("stream_options")
-        for key, value in options.items() if isinstance(options, Mapping) and self._request.wants_stream else ():
-            field = f"stream_options.{key}"
-            if key == "include_usage" and value is False:
-                self._notes.append(Adaptation(field, "changed", "this wire's streams always tell their usage"))
-            elif key != "include_usage" and value:
-                drop(self._notes, field, "this wire's streams have no such option")
+        if self._request.wants_stream:
+            note_stream_options(self._body.get("stream_options"), self._notes)
 
     def _stops(self) -> list[str]:
         given = self._body.get("stop")

@@ -144,6 +144,16 @@ def drop(notes: Notes, field: str, reason: str) -> None:
     notes.append(Adaptation(field=field, action="dropped", reason=reason))
 
 
+def note_stream_options(options: object, notes: Notes) -> None:
+    """Note what a wire whose streams always tell their usage does not do of `stream_options`."""
+    for key, value in options.items() if isinstance(options, Mapping) else ():
+        field = f"stream_options.{key}"
+        if key == "include_usage" and value is False:
+            notes.append(Adaptation(field, "changed", "this wire's streams always tell their usage"))
+        elif key != "include_usage" and value:
+            drop(notes, field, "this wire's streams have no such option")
+
+
 def drop_unknown(given: Mapping[str, Any], known: frozenset[str], where: str, notes: Notes) -> None:
     """Note each key that nobody here reads, unless its value is null or empty: then nothing is lost."""
     if given.keys() <= known:
