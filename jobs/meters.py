@@ -158,7 +158,7 @@ CALLS = _counter(
 )
 UNPRICED = _counter(
     "tokenyard_unpriced_calls_total",
-    "Calls whose tokens are known and whose price is not: booked with an unknown cost.",
+    "Calls whose bill nobody can reckon, for want of a price or because the counts make no sense: cost unknown.",
     ["deployment"],
     WORKER,
 )

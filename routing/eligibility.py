@@ -36,7 +36,7 @@ class Reason(StrEnum):
     OVER_BUDGET = "over_budget"
     """The upper bound of one call is above the intent's max_cost_usd."""
     UNKNOWN_PRICE = "unknown_price"
-    """The intent has a budget and nobody knows what this deployment costs."""
+    """The intent has a budget, and nobody knows what this deployment costs, or nothing bounds it."""
     NO_LOGPROBS = "no_logprobs"
     """The policy judges by confidence, and this model is known to give none: its answer would be thrown away."""
     CONTEXT_WINDOW = "context_window"
@@ -267,6 +267,10 @@ def _wants_more_output(option: Option, needs: Needs) -> bool:
     return limit is not None and wanted is not None and wanted > limit
 
 
+def _has_no_bound(option: Option) -> bool:
+    return option.price is None or option.price.is_open_ended
+
+
 def _is_elsewhere(option: Option, needs: Needs) -> bool:
     region = needs.intent.require.region
     return region is not None and option.deployment.region != region
@@ -306,7 +310,7 @@ CHECKS: tuple[tuple[Reason, Callable[[Option, Needs], bool]], ...] = (
     (Reason.CONTEXT_WINDOW, _is_too_long),
     (
         Reason.UNKNOWN_PRICE,
-        lambda option, needs: needs.intent.max_cost_usd is not None and option.price is None,
+        lambda option, needs: needs.intent.max_cost_usd is not None and _has_no_bound(option),
     ),
 )
 """In the order of asking; the first that holds is the reason. What a model is not known to lack, it may have."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
@@ -18,7 +19,7 @@ from jobs.store.uuid7 import uuid7
 from routing.cascade import confidence
 from routing.catalog import Target
 from routing.checks import Flaw, expected, unmended
-from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireRequest
+from routing.dialects.base import Asking, Delta, StreamDecoder, Unsupported, WireRequest
 from routing.dialects.fences import UnfencedStream, unfenced
 from routing.dialects.registry import accent_of, dialect_of
 from routing.eligibility import Step, counter
@@ -53,7 +54,7 @@ MOST_TOKENS = 2**31 - 1
 
 def believable(usage: Usage | None) -> Usage | None:
     """Usage that can be true; nonsense counts as not reported, so its cost is unknown."""
-    if usage is None or max(astuple(usage)) > MOST_TOKENS:
+    if usage is None or max(count or 0 for count in astuple(usage)) > MOST_TOKENS:
         return None
     return usage
 
@@ -159,7 +160,9 @@ class Attempt:
         if isinstance(wire, Unsupported) or isinstance(result, Failure) or self._step.guess is None:
             return
         usage = believable(result.usage)
-        if usage is not None and not any(change.field.startswith(PROMPT) for change in wire.adaptations):
+        if usage is None or usage.input_tokens is None:
+            return
+        if not any(change.field.startswith(PROMPT) for change in wire.adaptations):
             self._parts.saw_usage(self._step.id, self._step.guess, usage.input_tokens)
 
     def cut(self) -> Closing | None:
@@ -266,12 +269,16 @@ class Attempt:
                     tokens.came()
                 elif tokens.is_over:
                     return call_failure(FailureKind.TIMEOUT, "no_tokens")
+        self._show(decoder.end())
         return decoder.finish()
 
     def _feed(self, decoder: StreamDecoder, piece: bytes) -> bool:
         """Show what came; returns whether any of it has content."""
+        return self._show(decoder.feed(piece))
+
+    def _show(self, deltas: Iterable[Delta]) -> bool:
         has_content = False
-        for delta in decoder.feed(piece):
+        for delta in deltas:
             if self._tokens is not None:
                 self._tokens.take(self.id, delta)
             has_content |= delta.has_content
@@ -288,7 +295,7 @@ class Attempt:
         leaving = self._parts.gate.leave(
             entry,
             kind,
-            usage.input_tokens + usage.output_tokens if usage else None,
+            usage.total_tokens if usage else None,
             failure.retry_after_s if failure else None,
         )
         if entry.reservation is None:

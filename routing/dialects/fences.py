@@ -112,6 +112,10 @@ class UnfencedStream:
         """As `StreamDecoder.feed`."""
         return [delta for whole in self._decoder.feed(data) for delta in self._without(whole)]
 
+    def end(self) -> Iterable[Delta]:
+        """As `StreamDecoder.end`."""
+        return [delta for whole in self._decoder.end() for delta in self._without(whole)]
+
     def finish(self) -> Answer | Failure:
         """As `StreamDecoder.finish`."""
         return unfenced(self._decoder.finish())

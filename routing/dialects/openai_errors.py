@@ -49,11 +49,6 @@ BY_CODE: dict[str, FailureKind] = {
     "engine_overloaded": FailureKind.OVERLOADED,
     "unavailable": FailureKind.OVERLOADED,
 }
-BROKEN_FINISH: dict[str, FailureKind] = {
-    "error": FailureKind.TRANSIENT,  # OpenRouter: the provider behind it broke off
-    "insufficient_system_resource": FailureKind.OVERLOADED,  # DeepSeek: cut for lack of capacity
-}
-"""Finish reasons that say the answer did not finish."""
 BY_TYPE: dict[str, FailureKind] = {
     # Too broad to outvote a status (OpenAI's 401, 404 and 400 all say invalid_request_error): for errors without one.
     "invalid_request_error": FailureKind.BAD_REQUEST,
@@ -88,14 +83,6 @@ def classify_in_band(error: Any) -> Failure:
     """The failure that an `error` object inside a reply of status 200 means (a whole body, a choice or a chunk)."""
     parsed = _read(error)
     return _failure(_kind(parsed.status or 200, parsed), 200, parsed, {})
-
-
-def finish_fault(finish_reason: str | None) -> Failure | None:
-    """The failure that a finish reason means; None when the answer did finish."""
-    if finish_reason is None:
-        return failure(FailureKind.TRUNCATED, "no_finish_reason")
-    kind = BROKEN_FINISH.get(finish_reason)
-    return None if kind is None else failure(kind, finish_reason)
 
 
 def _kind(status: int, error: _Error) -> FailureKind:

@@ -115,7 +115,9 @@ def chunk_faults(body: bytes) -> Faults:
     return _model_faults(ChatCompletionChunk, json.loads(body))
 
 
-OURS = frozenset({"reasoning_content", "reasoning_details", "extra_content", "provider_fields", "obfuscation"})
+OURS = frozenset(
+    {"images", "reasoning_content", "reasoning_details", "extra_content", "provider_fields", "obfuscation"}
+)
 """Keys beyond the official types that an answer may hold: four of the contract, and a chunk's padding by OpenAI."""
 
 
