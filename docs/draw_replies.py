@@ -21,8 +21,8 @@ is never taken. Of several reports in one stream the one that counted furthest s
 On the `openai` wire, and on all that speak it:"""
 
 OTHERS = """On the `anthropic` wire `input_tokens` leave out what was read from or written to a cache, so the three are
-summed; no count of a stream is ever lower than one before; rounds of `compaction` are added, rounds of another model are
-unknown. On the `gemini` wire the total is prompt + tools' results + candidates + thoughts, or the same without the
+summed; no count of a stream is ever lower than one before; rounds of `compaction` are added, rounds of another
+model are unknown. On the `gemini` wire the total is prompt + tools' results + candidates + thoughts, or the same without the
 thoughts where they count among the candidates; one missing count follows from the others.
 
 A price list has a price for each kind: {kinds} (`search` for a million searches, the others for a million tokens).
@@ -59,8 +59,8 @@ REST = """
   `[{"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}]` (OpenRouter's form), from Gemini's
   `inlineData` too. Sound comes as `message.audio`, with its format as `mime_type` where the provider tells one.
 * What a provider says beyond OpenAI's types stands under `provider_fields`, in a stream in its last chunk with a
-  choice: grounding, citations and safety ratings, blocks of the provider's own tools, costs, its own finish reason, and counts
-  that could not be read.
+  choice: grounding, citations and safety ratings, blocks of the provider's own tools, costs, its own finish reason, and
+  counts that could not be read.
 """
 
 
