@@ -25,8 +25,14 @@ class FailureKind(StrEnum):
     """401 or 403: the key is wrong or may not do this."""
     MODEL_NOT_FOUND = "model_not_found"
     """404: this provider does not serve the model under this name."""
+    MODEL_DENIED = "model_denied"
+    """This key may not use this model (not bought, not verified, no access); it works on for its other models."""
     BAD_REQUEST = "bad_request"
-    """400, 413, 422: the same bytes will be refused again."""
+    """400, 422: the provider refused the request, and says nothing that is known to mean another kind."""
+    CONTENT_FILTER = "content_filter"
+    """The provider's filter refused the prompt; it is shown to nobody else."""
+    OVER_LIMIT = "over_limit"
+    """This request alone needs more than a limit here ever gives: tokens a minute, bytes, credit for its max_tokens."""
     CONTEXT_TOO_LONG = "context_too_long"
     """The prompt does not fit this model's window."""
     # The call: the answer.
@@ -59,6 +65,17 @@ class FailureKind(StrEnum):
     """A defect of Tokenyard; the log has the traceback under the job's id."""
 
 
+class Scope(StrEnum):
+    """What a provider's refusal speaks of: so much of the key is closed or rested, and no more."""
+
+    REQUEST = "request"
+    """This request only: the key works on for every other one."""
+    MODEL = "model"
+    """This key for this model of the provider's. What is not known to reach further counts as this."""
+    ACCOUNT = "account"
+    """The whole key or its account: a wrong key, no money, a spend limit, a rate limit of the whole organisation."""
+
+
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong, as data. `message` is safe to show: it never holds a prompt or a key."""
 
@@ -70,3 +87,5 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """The provider's own error code, cut to 100 characters."""
     retry_after_s: float | None = None
     """How long the provider asked us to stay away."""
+    scope: Scope = Scope.MODEL
+    """How far the refusal reaches; the gate closes and rests by it."""

@@ -49,7 +49,10 @@ REMEDIES: dict[FailureKind, Remedy] = {
     FailureKind.NO_CREDIT: Remedy(Course.ELSEWHERE, bars=True),
     FailureKind.BAD_KEY: Remedy(Course.ELSEWHERE, bars=True),
     FailureKind.MODEL_NOT_FOUND: Remedy(Course.ELSEWHERE, bars=True),
+    FailureKind.MODEL_DENIED: Remedy(Course.ELSEWHERE, bars=True),
     FailureKind.BAD_REQUEST: Remedy(Course.STOP),
+    FailureKind.CONTENT_FILTER: Remedy(Course.STOP),
+    FailureKind.OVER_LIMIT: Remedy(Course.ELSEWHERE, bars=True),
     # Bars every deployment whose window is not known to be larger, see `_too_small`.
     FailureKind.CONTEXT_TOO_LONG: Remedy(Course.ELSEWHERE, bars=True),
     FailureKind.TRUNCATED: Remedy(Course.ELSEWHERE),

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from jobs.failures import Failure, FailureKind
+from jobs.failures import Failure, FailureKind, Scope
 from routing.dialects.retry_after import limit_reset_at_s, limit_reset_s, retry_after_s
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -35,13 +35,26 @@ SENTENCES: dict[FailureKind, str] = {
     FailureKind.NO_CREDIT: "The account at the provider is out of money",
     FailureKind.BAD_KEY: "The provider refused the key or what it may do",
     FailureKind.MODEL_NOT_FOUND: "The provider does not serve this model under this name",
+    FailureKind.MODEL_DENIED: "The provider does not let this key use this model",
     FailureKind.BAD_REQUEST: "The provider refused the request",
+    FailureKind.CONTENT_FILTER: "The provider's filter refused the prompt",
+    FailureKind.OVER_LIMIT: "This request alone needs more than a limit at the provider allows",
     FailureKind.CONTEXT_TOO_LONG: "The prompt does not fit the model's window",
     FailureKind.MALFORMED: "The reply is not a chat completion",
     FailureKind.TRUNCATED: "The answer ended before its end marker",
     FailureKind.INVALID_ANSWER: "The model called a tool in a wrong way",
 }
 """Ours, not the provider's: a provider's message may repeat the prompt or a piece of the key."""
+
+SCOPES: dict[FailureKind, Scope] = {
+    FailureKind.NO_CREDIT: Scope.ACCOUNT,
+    FailureKind.BAD_REQUEST: Scope.REQUEST,
+    FailureKind.CONTENT_FILTER: Scope.REQUEST,
+    FailureKind.OVER_LIMIT: Scope.REQUEST,
+    FailureKind.CONTEXT_TOO_LONG: Scope.REQUEST,
+    FailureKind.INVALID_ANSWER: Scope.REQUEST,
+}
+"""Kinds that do not speak of one key and one model."""
 
 _CODE = re.compile(r"(?=.{1,100}\Z)[A-Za-z_.:/-]*(?:[0-9][A-Za-z_.:/-]*){0,4}", re.ASCII)
 """A code is an identifier with few digits. Anything else may be prose (the prompt) or a key: not to be shown."""
@@ -97,7 +110,15 @@ def answered(
     if wait_s is None and kind is FailureKind.RATE_LIMITED:
         wait_s = limit_reset_s(headers)
         wait_s = limit_reset_at_s(headers) if wait_s is None else wait_s
-    return Failure(kind, _sentence(kind, status, code, field), status=status, code=code, retry_after_s=wait_s)
+    sentence = _sentence(kind, status, code, field)
+    return Failure(kind, sentence, status=status, code=code, retry_after_s=wait_s, scope=scope_of(kind, status))
+
+
+def scope_of(kind: FailureKind, status: int) -> Scope:
+    """How far a refusal reaches when nothing but its kind and its status is known."""
+    if kind is FailureKind.BAD_KEY:
+        return Scope.MODEL if status == 403 else Scope.ACCOUNT
+    return SCOPES.get(kind, Scope.MODEL)
 
 
 def by_status(status: int) -> FailureKind:

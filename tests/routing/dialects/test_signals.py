@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobs.chat import Answer
-from jobs.failures import Failure, FailureKind
+from jobs.failures import Failure, FailureKind, Scope
 from routing.dialects.base import Dialect, WireReply
 from routing.dialects.registry import DIALECTS
 from routing.standing import REMEDIES, Course
@@ -245,3 +245,19 @@ def test_the_remedies_are_those_of_the_list():
         assert REMEDIES[kind].bars, "never the same again"
     for kind in (K.EMPTY_ANSWER, K.INVALID_ANSWER):
         assert courses[kind] is Course.AGAIN
+
+
+@pytest.mark.parametrize(
+    ("status", "scope"),
+    [
+        (401, Scope.ACCOUNT),
+        (402, Scope.ACCOUNT),
+        (403, Scope.MODEL),
+        (404, Scope.MODEL),
+        (429, Scope.MODEL),
+        (503, Scope.MODEL),
+    ],
+)
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_a_refusal_reaches_the_whole_account_only_where_its_status_says_so(dialect: Dialect, status: int, scope: Scope):
+    assert dialect.classify(WireReply(status, {}, b"")).scope is scope
