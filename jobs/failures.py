@@ -76,6 +76,14 @@ class Scope(StrEnum):
     """The whole key or its account: a wrong key, no money, a spend limit, a rate limit of the whole organisation."""
 
 
+class TokenLimit(msgspec.Struct, frozen=True):
+    """The most that a rate limit ever gives at once, as a provider's reply names it."""
+
+    tokens: int
+    has_output: bool
+    """The output that was asked for counts, too; else only the prompt does."""
+
+
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong, as data. `message` is safe to show: it never holds a prompt or a key."""
 
@@ -89,3 +97,5 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """How long the provider asked us to stay away."""
     scope: Scope = Scope.MODEL
     """How far the refusal reaches; the gate closes and rests by it."""
+    limit: TokenLimit | None = None
+    """The limit that refused the call; None: not told."""

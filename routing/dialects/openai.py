@@ -45,8 +45,10 @@ class OpenAIDialect:
     {'authorization': 'Bearer sk-1'}
     """
 
-    def __init__(self, accent: Accent = OPENAI) -> None:
+    def __init__(self, accent: Accent = OPENAI, name: str = "") -> None:
+        """`name` is the accent's; empty: of a provider whose accent is not known."""
         self._accent = accent
+        self._name = name
 
     def key_headers(self, key: str) -> Mapping[str, str]:
         """Headers that authenticate."""
@@ -77,12 +79,12 @@ class OpenAIDialect:
     def decode(self, reply: WireReply) -> Answer | Failure:
         """A whole reply of any status; never raises for what a provider may send."""
         if reply.status != 200:
-            return classify(reply)
+            return self.classify(reply)
         try:
             completion = read_completion(reply.body)
         except UNREADABLE:
-            return classify(reply)  # an error in a shape of its own, or malformed
-        broken = fault_of(completion)
+            return self.classify(reply)  # an error in a shape of its own, or malformed
+        broken = fault_of(completion, self._name)
         if broken is not None:
             return broken
         if is_official(reply.body):
@@ -96,17 +98,17 @@ class OpenAIDialect:
         return OpenAIStreamDecoder(self.decode)
 
     def classify(self, reply: WireReply) -> Failure:
-        """The failure that an error reply means, by status and code, never by prose."""
-        return classify(reply)
+        """The failure that an error reply means: by this accent's codes first."""
+        return classify(reply, self._name)
 
 
-def fault_of(completion: Completion) -> Failure | None:
+def fault_of(completion: Completion, accent: str = "") -> Failure | None:
     """Judge a completion by its shape; None when it is an answer."""
     if completion.error is not None:
-        return classify_in_band(completion.error)
+        return classify_in_band(completion.error, accent)
     if not completion.choices:
         return failure(FailureKind.MALFORMED, "no_choices")
-    return next((fault for choice in completion.choices if (fault := _fault(choice)) is not None), None)
+    return next((fault for choice in completion.choices if (fault := _fault(choice, accent)) is not None), None)
 
 
 def answer_of(completion: Completion, body: bytes) -> Answer:
@@ -126,9 +128,9 @@ def answer_of(completion: Completion, body: bytes) -> Answer:
     )
 
 
-def _fault(choice: Choice) -> Failure | None:
+def _fault(choice: Choice, accent: str) -> Failure | None:
     if choice.error is not None:
-        return classify_in_band(choice.error)
+        return classify_in_band(choice.error, accent)
     if choice.message is None:
         return failure(FailureKind.MALFORMED, "no_message")
     return finish_fault(choice.finish_reason)

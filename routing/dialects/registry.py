@@ -18,7 +18,7 @@ DIALECTS: dict[str, Dialect] = {
 """Each in its own way of speaking."""
 
 ACCENTED: Mapping[str, Mapping[str, Dialect]] = {
-    "openai": {name: OpenAIDialect(accent) for name, accent in ACCENTS.items()},
+    "openai": {name: OpenAIDialect(accent, name) for name, accent in ACCENTS.items()},
 }
 """By dialect, its variants by name."""
 

@@ -44,7 +44,9 @@ STATUSES = {
     401: K.BAD_KEY,
     403: K.BAD_KEY,
     404: K.MODEL_NOT_FOUND,
-    **dict.fromkeys((400, 413, 422), K.BAD_REQUEST),
+    413: K.OVER_LIMIT,
+    424: K.TRANSIENT,
+    **dict.fromkeys((400, 422), K.BAD_REQUEST),
 }
 
 
@@ -236,12 +238,12 @@ def test_noise_changes_no_answer_and_moves_no_token_clock(name: str):
 def test_the_remedies_are_those_of_the_list():
     courses = {kind: remedy.course for kind, remedy in REMEDIES.items()}
     assert courses[K.RATE_LIMITED] is Course.WAIT, "it burns no attempt"
-    assert courses[K.BAD_REQUEST] is Course.STOP, "the same bytes will be refused again"
+    assert courses[K.CONTENT_FILTER] is Course.STOP, "a refused prompt is shown to nobody else"
     for kind in (K.TRANSIENT, K.OVERLOADED, K.TIMEOUT, K.TRUNCATED, K.MALFORMED):
         assert courses[kind] is Course.ELSEWHERE
         assert not REMEDIES[kind].bars, "it may be asked again"
     assert REMEDIES[K.OVERLOADED].slowness > REMEDIES[K.TRANSIENT].slowness
-    for kind in (K.NO_CREDIT, K.BAD_KEY, K.MODEL_NOT_FOUND):
+    for kind in (K.NO_CREDIT, K.BAD_KEY, K.MODEL_NOT_FOUND, K.MODEL_DENIED, K.OVER_LIMIT):
         assert REMEDIES[kind].bars, "never the same again"
     for kind in (K.EMPTY_ANSWER, K.INVALID_ANSWER):
         assert courses[kind] is Course.AGAIN
