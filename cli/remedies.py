@@ -8,7 +8,7 @@ MEANINGS: dict[str, str] = {
     FailureKind.TRANSIENT: "the provider had an error of its own, or the connection broke",
     FailureKind.OVERLOADED: "the provider was turning everybody away",
     FailureKind.RATE_LIMITED: "our key had used up its rate limit there",
-    FailureKind.NO_CREDIT: "our account there is out of money",
+    FailureKind.NO_CREDIT: "our account there is out of money or at its limit",
     FailureKind.BAD_KEY: "our key is wrong there or may not do this",
     FailureKind.MODEL_NOT_FOUND: "the provider does not serve the model under that name",
     FailureKind.MODEL_DENIED: "our key may not use this model there",

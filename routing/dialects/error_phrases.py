@@ -135,9 +135,10 @@ MONEY = (
             r"your account .{0,80}is suspended due to insufficient balance",
             r"you have exceeded your monthly included credits",
             r"insufficient balance",
+            r"sorry, your account balance is insufficient",
         ),
         statuses=REFUSED,
-        source="kimi.com/code/docs, error reference; Moonshot, Hugging Face and z.ai, recorded",
+        source="kimi.com/code/docs, error reference; Moonshot, Hugging Face, z.ai, SiliconFlow (403), recorded",
     ),
 )
 ACCOUNTS = (
@@ -208,6 +209,11 @@ CONTENT = (
         kind=Kind.CONTENT_FILTER,
         phrases=(r"content violates usage guidelines", r"generated image rejected by content moderation"),
         source="xAI, recorded with 400 and 403",
+    ),
+    Fact(
+        kind=Kind.CONTENT_FILTER,
+        phrases=(r"content exists risk", r"invalid prompt: your prompt was flagged"),
+        source="DeepSeek and OpenAI (invalid_prompt), recorded with 400",
     ),
     Fact(
         kind=Kind.CONTENT_FILTER,

@@ -205,7 +205,7 @@ SIZES = (
 CONTENT = (
     Fact(
         kind=Kind.CONTENT_FILTER,
-        words=("content_filter", "content_policy_violation", "moderation_blocked", "invalid_prompt"),
+        words=("content_filter", "content_policy_violation", "moderation_blocked"),
         source=f"{_OPENAI}; {_MOONSHOT}; learn.microsoft.com, Azure OpenAI content filtering",
     ),
     Fact(

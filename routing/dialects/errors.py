@@ -37,7 +37,7 @@ SENTENCES: dict[FailureKind, str] = {
     FailureKind.TRANSIENT: "The provider failed; the same call may succeed later",
     FailureKind.OVERLOADED: "The provider is overloaded",
     FailureKind.RATE_LIMITED: "The provider limits the rate of this key",
-    FailureKind.NO_CREDIT: "The account at the provider is out of money",
+    FailureKind.NO_CREDIT: "The account at the provider is out of money or at its limit",
     FailureKind.BAD_KEY: "The provider refused the key or what it may do",
     FailureKind.MODEL_NOT_FOUND: "The provider does not serve this model under this name",
     FailureKind.MODEL_DENIED: "The provider does not let this key use this model",

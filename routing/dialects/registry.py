@@ -34,6 +34,15 @@ def accent_of(name: str, provider: Provider) -> str:
     return name
 
 
+def voice_of(name: str, provider: Provider | None) -> tuple[str, str]:
+    """The wire and the accent that a provider speaks; ("", "") where nothing is known of it.
+
+    >>> voice_of("groq", Provider(dialect="openai", base_url="https://api.groq.com/openai/v1"))
+    ('openai', 'groq')
+    """
+    return ("", "") if provider is None else (provider.dialect, accent_of(name, provider))
+
+
 def dialect_of(name: str, provider: Provider) -> Dialect:
     """What to speak with a provider. Raises KeyError for an accent that `check_accents` refuses."""
     accent = accent_of(name, provider)

@@ -81,6 +81,12 @@ ACCOUNTS = [
         K.NO_CREDIT,
     ),
     ("xai", 400, {"code": "Client specified", "error": "Incorrect API key provided: xa***t."}, K.BAD_KEY),
+    (
+        "other",
+        403,
+        {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None},
+        K.NO_CREDIT,
+    ),
     ("other", 402, {"error": "You have exceeded your monthly included credits for Inference Providers."}, K.NO_CREDIT),
     (
         "other",
@@ -215,6 +221,9 @@ def test_a_provider_at_fault_is_asked_again(name: str, status: int, body: Any, k
         ("dashscope", 400, error(code="data_inspection_failed", kind="data_inspection_failed")),
         ("dashscope", 400, {"code": "DataInspectionFailed", "message": CANARY}),
         ("moonshot", 400, error(kind="content_filter")),
+        ("deepseek", 400, error("Content Exists Risk", INVALID, INVALID)),
+        ("openai", 400, error("Invalid prompt: your prompt was flagged as potentially violating", "invalid_prompt")),
+        ("anthropic", 400, claude(INVALID, "Output blocked by content filtering policy")),
         ("zai", 400, error(code="1301")),
         ("openrouter", 403, error(code=403, metadata={"flagged_input": CANARY})),
         ("xai", 403, {"code": "x", "error": "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"}),
@@ -275,3 +284,10 @@ def test_an_error_in_mid_stream_is_looked_up_in_the_same_table() -> None:
     list(decoder.feed(b'data: {"error": {"message": "m", "type": "exceeded_current_quota_error"}}\n\n'))
     found = decoder.finish()
     assert getattr(found, "kind", None) is K.NO_CREDIT
+
+
+def test_a_wait_that_openrouter_writes_into_the_body_is_measured_from_the_replys_date() -> None:
+    reset = {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1795341602000"}
+    body = error("Rate limit exceeded: free-models-per-day.", 429, metadata={"headers": reset, "provider_name": None})
+    assert judged("openrouter", 429, body, date="Sun, 22 Nov 2026 10:00:00 GMT").retry_after_s == 2.0
+    assert judged("openrouter", 429, body).retry_after_s is None
