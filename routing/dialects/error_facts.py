@@ -17,7 +17,8 @@ LONGEST_PHRASE = 300
 _WRAPPING = re.compile(
     r"(?:error code: \d{3} - |error \d{3}: |<\d{3}> ?|\[?\d{3,4}[\]:]?[ \[]|internalerror\.algo\.|invalidparameter: |"
     r"litellm\.[a-z]{1,40}: |[a-z]{1,40}exception(?:: | - )|[a-z]{1,20}error: |invalid request: |"
-    r"input validation error: |provider returned error: ){0,6}"
+    r"input validation error: |provider returned error: |"
+    r"b?['\"]?\{\"(?:type|error|message)\".{0,200}?\"message\": ?\"){0,6}"
 )
 """What gateways put in front of a provider's own words."""
 

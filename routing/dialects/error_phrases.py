@@ -124,6 +124,12 @@ MONEY = (
     ),
     Fact(
         kind=Kind.NO_CREDIT,
+        phrases=(r"account \S{1,80} is suspended, possibly due to reaching the monthly spending limit",),
+        statuses=REFUSED | {412},
+        source="Fireworks, recorded with 412",
+    ),
+    Fact(
+        kind=Kind.NO_CREDIT,
         phrases=(r"your prepayment credits are depleted",),
         statuses=REFUSED,
         source="Gemini API, recorded with 429 RESOURCE_EXHAUSTED",
@@ -172,6 +178,12 @@ ACCOUNTS = (
         phrases=(r"model not exist", r"[\w./:-]{1,100} is not a valid model id"),
         statuses=frozenset({400}),
         source="DeepSeek and OpenRouter, recorded",
+    ),
+    Fact(
+        kind=Kind.MODEL_DENIED,
+        phrases=(r"you don't have access to the model", r"project `?\S{1,80} does not have access to model"),
+        statuses=REFUSED,
+        source="Bedrock (AccessDeniedException) and OpenAI, recorded with 403",
     ),
     Fact(
         kind=Kind.MODEL_DENIED,

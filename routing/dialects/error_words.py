@@ -66,6 +66,11 @@ MONEY = (
     ),
     Fact(
         kind=Kind.NO_CREDIT,
+        words=("budget_exceeded",),
+        source="BerriAI/litellm, proxy: the budget of the key, with 400",
+    ),
+    Fact(
+        kind=Kind.NO_CREDIT,
         words=("insufficient_balance", "billing_balance_not_enough", "not_enough_balance"),
         source="novita.ai/docs/api-reference/basic-error-code",
     ),
@@ -286,7 +291,12 @@ SERVER = (
         words=("generation", "incomplete_generation", "modelerrorexception", "modelnotreadyexception"),
         source="huggingface/text-generation-inference, error_type; docs.aws.amazon.com/bedrock, InvokeModel",
     ),
-    Fact(kind=Kind.TRANSIENT, words=("timeout_error", "conflict_error", "api_error"), source=_ANTHROPIC),
+    Fact(
+        kind=Kind.TRANSIENT,
+        words=("timeout_error", "conflict_error", "api_error"),
+        statuses=frozenset({200}),
+        source=f"{_ANTHROPIC}: beside a status it says nothing more",
+    ),
     Fact(kind=Kind.TRANSIENT, words=("1230", "1234"), accents=frozenset({"zai"}), source=_ZAI),
     Fact(
         kind=Kind.INVALID_ANSWER,

@@ -31,6 +31,7 @@ BY_STATUS: dict[int, FailureKind] = {
     425: FailureKind.TRANSIENT,
     429: FailureKind.RATE_LIMITED,
     498: FailureKind.OVERLOADED,  # Groq: flex capacity exceeded
+    499: FailureKind.TRANSIENT,  # Google and Cohere: the request was cancelled
     529: FailureKind.OVERLOADED,
 }
 SENTENCES: dict[FailureKind, str] = {

@@ -23,6 +23,7 @@ LIMITS = "You have reached your specified API usage limits. You will regain acce
 EXTRA = "You're out of extra usage. Add more at claude.ai/settings/usage and keep going."
 BEDROCK = "Access to Bedrock models is not allowed for this account"
 XAI = "Your team 16f2151a-40f4 has either used all available credits or reached its monthly spending limit. To go on"
+LITELLM = 'litellm.BadRequestError: AnthropicException - {"type":"error","error":{"type":"x","message":"' + LIMITS
 
 ACCOUNTS = [
     ("anthropic", 400, claude(INVALID, LIMITS), K.NO_CREDIT),
@@ -87,6 +88,14 @@ ACCOUNTS = [
         {"code": 30001, "message": "Sorry, your account balance is insufficient", "data": None},
         K.NO_CREDIT,
     ),
+    (
+        "fireworks",
+        412,
+        error("Account acct-a is suspended, possibly due to reaching the monthly spending limit"),
+        K.NO_CREDIT,
+    ),
+    ("other", 400, error(kind="budget_exceeded", code="400"), K.NO_CREDIT),
+    ("other", 400, error(LITELLM, "400"), K.NO_CREDIT),
     ("other", 402, {"error": "You have exceeded your monthly included credits for Inference Providers."}, K.NO_CREDIT),
     (
         "other",
@@ -130,6 +139,12 @@ def test_an_account_at_fault_rests_as_a_whole(name: str, status: int, body: Any,
         ("moonshot", 404, error(kind="resource_not_found_error"), K.MODEL_NOT_FOUND),
         ("azure", 404, error(code="DeploymentNotFound"), K.MODEL_NOT_FOUND),
         ("anthropic", 403, claude("permission_error"), K.BAD_KEY),
+        (
+            "anthropic",
+            403,
+            {"message": "You don't have access to the model with the specified model ID."},
+            K.MODEL_DENIED,
+        ),
     ],
 )
 def test_a_model_that_a_key_may_not_use_leaves_the_key_its_other_models(
@@ -246,6 +261,7 @@ def test_a_filtered_prompt_is_told_from_a_bad_request(name: str, status: int, bo
         ("zai", 400, error(code="1210")),
         ("other", 400, {"errors": [{"code": 5007, "message": CANARY}], "success": False}),
         ("other", 400, error(code=True, kind=7, param={})),
+        ("other", 400, error(kind="api_error")),
         ("anthropic", 400, claude(INVALID, "messages.0: your credit balance is too low, says the user")),
         ("gemini", 400, google(400, "INVALID_ARGUMENT")),
     ],
