@@ -22,8 +22,8 @@ On the `openai` wire, and on all that speak it:"""
 
 OTHERS = """On the `anthropic` wire `input_tokens` leave out what was read from or written to a cache, so the three are
 summed; no count of a stream is ever lower than one before; rounds of `compaction` are added, rounds of another
-model are unknown. On the `gemini` wire the total is prompt + tools' results + candidates + thoughts, or the same without the
-thoughts where they count among the candidates; one missing count follows from the others.
+model are unknown. On the `gemini` wire the total is prompt + tools' results + candidates + thoughts, or that without
+the thoughts where they count among the candidates; one missing count follows from the others.
 
 A price list has a price for each kind: {kinds} (`search` for a million searches, the others for a million tokens).
 Where it has none for sound, pictures that were drawn, citations or searches, the cost of a call that used some is

@@ -201,6 +201,15 @@ class Step(msgspec.Struct, frozen=True):
         """The deployment's id; it names the step, for a plan holds each deployment once."""
         return self.deployment.id
 
+    @property
+    def least_input_tokens(self) -> int:
+        """What the prompt hardly stays below, images left out: a provider's limit below it can't carry the request."""
+        if self.guess is None:
+            return 0
+        estimate = self.guess if self.fit is None else self.fit.estimate(self.guess)
+        flat = self.guess.measure.flat_tokens if self.guess.measure else 0
+        return max(0, estimate.low_tokens - flat)
+
 
 def needs_of(request: ChatRequest, intent: Intent, policy: Policy | None = None) -> Needs:
     """Read a request once. Never raises. Without a policy, or under the name of a model, unproven tools are allowed.

@@ -20,6 +20,7 @@ from routing.cascade import confidence
 from routing.catalog import Target
 from routing.checks import Flaw, expected, unmended
 from routing.dialects.base import Asking, Delta, StreamDecoder, Unsupported, WireRequest
+from routing.dialects.errors import over_limit
 from routing.dialects.fences import UnfencedStream, unfenced
 from routing.dialects.registry import accent_of, dialect_of
 from routing.eligibility import Step, counter
@@ -124,7 +125,7 @@ class Attempt:
                 return refusal
             with self._parts.telemetry.calling(self._job, self.id, self._step) as called:
                 wire = self._encode()
-                result = await self._send(wire, entry, time_left_s)
+                result = self._sized(await self._send(wire, entry, time_left_s))
                 self._known = self._closing(result)  # its bill, should we be stopped while the answer is checked
                 self._teach(wire, result)
                 result, mended = await self._checked(result)
@@ -136,6 +137,13 @@ class Attempt:
             await self._leave(entry, result)
         adaptations = () if isinstance(wire, Unsupported) else (*self._shown, *wire.adaptations, *mended)
         return Made(result=result, closing=self._known, step=self._step, adaptations=adaptations, flaw=self._flaw)
+
+    def _sized(self, result: Answer | Failure) -> Answer | Failure:
+        """A rate limit below what this request itself needs is no rate limit: no waiting mends it."""
+        if isinstance(result, Answer):
+            return result
+        asked = self._request.max_output_tokens or 0
+        return over_limit(result, self._step.least_input_tokens, asked * self._request.choices)
 
     def _may_stand(self, result: Answer | Failure | None) -> bool:
         """Whether an answer may be the job's: there is something in it, and nothing wrong with it."""

@@ -88,4 +88,4 @@ class Dialect(Protocol):
         """A fresh decoder for one streamed call whose status was 200."""
 
     def classify(self, reply: WireReply) -> Failure:
-        """The failure that an error reply means, by status and code, never by prose."""
+        """The failure that an error reply means. Never raises; nothing of the provider's prose is in it."""

@@ -45,8 +45,10 @@ class OpenAIDialect:
     {'authorization': 'Bearer sk-1'}
     """
 
-    def __init__(self, accent: Accent = OPENAI) -> None:
+    def __init__(self, accent: Accent = OPENAI, name: str = "") -> None:
+        """`name` is the accent's; empty: of a provider whose accent is not known."""
         self._accent = accent
+        self._name = name
 
     def key_headers(self, key: str) -> Mapping[str, str]:
         """Headers that authenticate."""
@@ -77,25 +79,25 @@ class OpenAIDialect:
     def decode(self, reply: WireReply) -> Answer | Failure:
         """A whole reply of any status; never raises for what a provider may send."""
         if reply.status != 200:
-            return classify(reply)
+            return self.classify(reply)
         try:
-            return answer_or_fault(reply.body)
+            return answer_or_fault(reply.body, self._name)
         except UNREADABLE:
-            return classify(reply)  # an error in a shape of its own, or malformed
+            return self.classify(reply)  # an error in a shape of its own, or malformed
 
     def decode_stream(self) -> StreamDecoder:
         """A fresh decoder for one streamed call whose status was 200."""
-        return OpenAIStreamDecoder(self.decode, has_done=self._accent.has_done)
+        return OpenAIStreamDecoder(self.decode, accent=self._name, has_done=self._accent.has_done)
 
     def classify(self, reply: WireReply) -> Failure:
-        """The failure that an error reply means, by status and code, never by prose."""
-        return classify(reply)
+        """The failure that an error reply means: by this accent's codes first."""
+        return classify(reply, self._name)
 
 
-def answer_or_fault(body: bytes) -> Answer | Failure:
+def answer_or_fault(body: bytes, accent: str) -> Answer | Failure:
     """Read a body of status 200. Raises one of UNREADABLE for what is no chat.completion."""
     completion = read_completion(body)
-    broken = fault_of(completion)
+    broken = fault_of(completion, accent)
     if broken is not None:
         return broken
     if is_official(body):
@@ -104,13 +106,13 @@ def answer_or_fault(body: bytes) -> Answer | Failure:
     return answer_of(read_completion(shown), completion, shown)
 
 
-def fault_of(completion: Completion) -> Failure | None:
+def fault_of(completion: Completion, accent: str = "") -> Failure | None:
     """Judge a completion by its shape; None when it is an answer."""
     if completion.error is not None:
-        return classify_in_band(completion.error)
+        return classify_in_band(completion.error, accent)
     if not completion.choices:
         return failure(FailureKind.MALFORMED, "no_choices")
-    return next((fault for choice in completion.choices if (fault := _fault(choice)) is not None), None)
+    return next((fault for choice in completion.choices if (fault := _fault(choice, accent)) is not None), None)
 
 
 def answer_of(shown: Completion, told: Completion, body: bytes) -> Answer:
@@ -134,9 +136,9 @@ def answer_of(shown: Completion, told: Completion, body: bytes) -> Answer:
     )
 
 
-def _fault(choice: Choice) -> Failure | None:
+def _fault(choice: Choice, accent: str) -> Failure | None:
     if choice.error is not None:
-        return classify_in_band(choice.error)
+        return classify_in_band(choice.error, accent)
     broken = end_fault(choice.finish_reason)
     if broken is None and choice.message is None and not _explains_silence(str(choice.finish_reason)):
         return failure(FailureKind.MALFORMED, "no_message")

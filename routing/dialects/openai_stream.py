@@ -47,12 +47,16 @@ _chunk = msgspec.json.Decoder(Chunk)
 class OpenAIStreamDecoder:
     """One streamed call: `feed` bytes as they come, `end` and `finish` once. Never raises for what a provider may send.
 
-    A provider that ignores `stream` and answers with one JSON body is read as such (`decode_whole`). `has_done`: the
-    provider is known to send `[DONE]` or not; where it never does, the finish reasons are the end.
+    A provider that ignores `stream` and answers with one JSON body is read as such (`decode_whole`). `accent` is its
+    name, whose codes of errors go first. `has_done` is False for a provider that never sends `[DONE]`: there the
+    finish reasons are the end.
     """
 
-    def __init__(self, decode_whole: Callable[[WireReply], Answer | Failure], *, has_done: bool = True) -> None:
+    def __init__(
+        self, decode_whole: Callable[[WireReply], Answer | Failure], *, accent: str = "", has_done: bool = True
+    ) -> None:
         self._decode_whole = decode_whole
+        self._accent = accent
         self._has_done = has_done
         self._reader = EventReader()
         self._plain: list[bytes] | None = None
@@ -127,7 +131,7 @@ class OpenAIStreamDecoder:
             chunk = _chunk.decode(event.data)
             if chunk.error is None and event.name != "error":
                 return self._add(chunk, event.data)
-            self._failure = classify_in_band(_read(event.data) if chunk.error is None else chunk.error)
+            self._failure = classify_in_band(_read(event.data) if chunk.error is None else chunk.error, self._accent)
         except UNREADABLE:
             self._failure = failure(FailureKind.MALFORMED, "bad_chunk")
         except TooMany:
@@ -144,7 +148,7 @@ class OpenAIStreamDecoder:
         added = []
         for piece in chunk.choices or ():
             if piece.error is not None:
-                self._failure = classify_in_band(piece.error)
+                self._failure = classify_in_band(piece.error, self._accent)
                 return []
             reader = self._reader_of(piece.index)
             is_open = self._writer.is_open(reader.choice.index)
