@@ -59,6 +59,17 @@ class FailureKind(StrEnum):
     """A defect of Tokenyard; the log has the traceback under the job's id."""
 
 
+class Scope(StrEnum):
+    """How far a refusal reaches: what else it would meet."""
+
+    REQUEST = "request"
+    """This request only: the key and the model go on working for others."""
+    MODEL = "model"
+    """This model with this key. Also what is not known to reach further."""
+    ACCOUNT = "account"
+    """Every model of the key's account."""
+
+
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong, as data. `message` is safe to show: it never holds a prompt or a key."""
 
@@ -70,3 +81,5 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """The provider's own error code, cut to 100 characters."""
     retry_after_s: float | None = None
     """How long the provider asked us to stay away."""
+    scope: Scope = Scope.MODEL
+    """How far it reaches; the gate closes no more than that."""
