@@ -246,7 +246,14 @@ _FIGURES = (
         "1 for the state a provider's or deployment's breaker is in: closed, open or half_open.",
     ),
     Figure(
-        "tokenyard_key_closed_seconds", ("provider", "key_index"), "Until a key opens after a Retry-After; 0: open."
+        "tokenyard_key_closed_seconds",
+        ("provider", "key_index"),
+        "Until a key opens with all its models after a Retry-After for the whole account; 0: open.",
+    ),
+    Figure(
+        "tokenyard_model_closed_seconds",
+        ("provider", "key_index", "model"),
+        "Until a model of a key opens after a Retry-After; told of models that are closed.",
     ),
     Figure(
         "tokenyard_key_disabled_seconds",

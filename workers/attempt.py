@@ -39,7 +39,7 @@ from workers.transport import Outgoing
 
 UNSENT = frozenset({FailureKind.UNREACHABLE, FailureKind.UNSUPPORTED})
 """Failures of calls whose bytes never left."""
-
+CUT = Failure(FailureKind.CANCELLED, "the call was cut, or never made")
 
 PROMPT = ("messages", "tools", "functions", "response_format")
 """Parts of the request that are counted as its input."""
@@ -296,16 +296,11 @@ class Attempt:
         return has_content
 
     async def _leave(self, entry: Entry, result: Answer | Failure | None) -> None:
-        failure = result if isinstance(result, Failure) else None
         usage = result.usage if isinstance(result, Answer) else None
         # A call that was cut says nothing of its provider: neither good nor bad.
-        kind = FailureKind.CANCELLED if result is None else failure.kind if failure else None
-        leaving = self._parts.gate.leave(
-            entry,
-            kind,
-            usage.total_tokens if usage else None,
-            failure.retry_after_s if failure else None,
-        )
+        failure = None if isinstance(result, Answer) else result or CUT
+        used = usage.total_tokens if usage else None
+        leaving = self._parts.gate.leave(entry, failure, used)
         if entry.reservation is None:
             await leaving  # no round trip: it can't be cut in the middle
             return
