@@ -112,7 +112,10 @@ class AnthropicStreamDecoder:
             return failure(FailureKind.TRUNCATED, "no_message_stop")
         if self._message.stop_reason is None:
             return failure(FailureKind.TRUNCATED, "no_stop_reason")
-        return self._answer(self._message)
+        try:
+            return self._answer(self._message)
+        except UNREADABLE:  # a block of a kind that is only kept
+            return failure(FailureKind.MALFORMED, "bad_block")
 
     def _answer(self, message: Message) -> Answer | Failure:
         blocks = [block for _, block in sorted(self._blocks.items())]

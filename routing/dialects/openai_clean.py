@@ -169,6 +169,8 @@ _KNOWN = (
 )
 _TAKEN = (*_KNOWN, "audio")
 """Fields of a message or a delta that are read."""
+MOST_LOG = 1e6
+"""No log-probability is further from 0."""
 EMPTY_SOUND: Body = {"id": "", "data": "", "expires_at": 0, "transcript": ""}
 """What the official types demand of `message.audio`."""
 
@@ -260,7 +262,7 @@ def _alternative(token: Any) -> Body | None:
     if not isinstance(token, Mapping) or not isinstance(token.get("token"), str):
         return None
     value = token.get("logprob")
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > MOST_LOG:
         return None
     raw = token.get("bytes")
     return {"token": token["token"], "logprob": float(value), "bytes": raw if fits(raw, list[int]) else None}
