@@ -142,18 +142,25 @@ class ChoiceReader:
         reasoning = delta.reasoning_content or delta.reasoning or thoughts or None
         said: Body = {}
         for field, text in (("content", content), ("refusal", delta.refusal), ("reasoning_content", reasoning)):
-            if text is not None:
+            if text:
                 said |= self.choice.say(field, text)
+        if content == "":
+            said["content"] = ""  # taken when it is written: `written`
         return said
 
+    def written(self, delta: Body) -> None:
+        """A delta was written that says a content of nothing: the answer's content is empty then, and not null."""
+        if delta.get("content") == "":
+            self.choice.say("content", "")
+
     def _keeps_its_lists(self, delta: MessageDelta) -> bool:
-        """Take what is told at the end; whether there was none of it, nor a field by another name."""
+        """Take what is told at the end; whether there was none of it, and no field that says nothing."""
         if isinstance(delta.annotations, list):
             self.choice.keep("annotations", delta.annotations)
         if isinstance(delta.images, list):
             self.choice.keep("images", shown_images(delta.images))
         self._details.add(delta.reasoning_details)
-        return delta.reasoning_details is None and not isinstance(delta.content, list)
+        return delta.reasoning_details is None and "" not in (delta.refusal, delta.reasoning_content)
 
     def _function(self, piece: FunctionDelta) -> Body:
         """A piece of the older kind of call."""

@@ -163,10 +163,12 @@ class OpenAIStreamDecoder:
             index = reader.choice.index
             is_opened_alone = self._writer.is_next(index) and one.tokens is None
             if self._writer.is_open(index) or is_opened_alone:
+                reader.written(one.delta)
                 return [self._writer.passed(line, [index], has_content=moves(one.delta))]
         deltas = []
         for reader, one in added:
             if self._is_worth_showing(one):
+                reader.written(one.delta)
                 deltas += self._writer.write(reader.choice, one.delta, one.tokens, has_content=moves(one.delta))
         return deltas
 

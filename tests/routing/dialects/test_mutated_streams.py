@@ -128,3 +128,20 @@ def test_calls_of_custom_tools_are_streamed():
     assert made == {"id": "c1", "type": "custom", "custom": {"name": "shell", "input": "ls -l"}}
     pieces = [piece for choice in choices_of(deltas) for piece in choice["delta"].get("tool_calls", ())]
     assert [piece["custom"]["input"] for piece in pieces] == ["ls", " -l"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        chunk({"role": "assistant", "content": "", "refusal": ""}),
+        {**chunk({"role": "assistant", "content": ""}), "id": ""},
+        chunk({"role": "assistant", "content": None, "reasoning_content": ""}),
+        chunk({"role": "assistant"}),
+    ],
+    ids=["an empty refusal", "an empty content before the head", "an empty thought", "nothing"],
+)
+def test_a_first_piece_that_says_nothing_adds_nothing(first: dict[str, Any]):
+    _, message = shown(first, call(0, "{}", "f", "c1"), STOP)
+    assert not message["content"]
+    assert message["refusal"] is None
+    assert "reasoning_content" not in message
