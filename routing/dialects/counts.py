@@ -30,10 +30,13 @@ def found(report: Report, places: Iterable[tuple[str, ...]]) -> int:
     Gateways tell one kind under two names, one of them often 0. Raises NoCount for nonsense, and where two places
     tell different numbers: nobody knows which one is billed.
     """
-    told = {count for place in places if (count := counted(_at(report, place)))}
-    if len(told) > 1:
-        raise NoCount("two places tell different counts")
-    return told.pop() if told else 0
+    told = 0
+    for place in places:
+        count = counted(_at(report, place)) if place[0] in report else None
+        if count and told and count != told:
+            raise NoCount("two places tell different counts")
+        told = count or told
+    return told
 
 
 def _at(report: Report, place: tuple[str, ...]) -> Any:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from jobs.chat import Answer, ChatRequest
+from jobs.chat import Answer, ChatRequest, Usage
 from jobs.failures import Failure, FailureKind
 from routing.catalog import Target
 from routing.dialects.accent_table import ACCENTS, OPENAI
@@ -16,7 +16,7 @@ from routing.dialects.errors import UNREADABLE, failure
 from routing.dialects.openai_clean import clean
 from routing.dialects.openai_draft import Draft, Refused
 from routing.dialects.openai_errors import classify, classify_in_band
-from routing.dialects.openai_face import is_official
+from routing.dialects.openai_face import read_official
 from routing.dialects.openai_fields import fit_fields
 from routing.dialects.openai_legacy import modernise
 from routing.dialects.openai_messages import fit_messages
@@ -32,7 +32,7 @@ from routing.dialects.openai_shape import (
 )
 from routing.dialects.openai_stream import OpenAIStreamDecoder
 from routing.dialects.openai_tools import fit_format, fit_tools
-from routing.dialects.openai_usage import is_odd, read_usage
+from routing.dialects.openai_usage import is_odd, read_usage, usage_of
 
 HEADERS = {"content-type": "application/json", "accept": "application/json"}
 STREAM_HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
@@ -100,10 +100,13 @@ def answer_or_fault(body: bytes, accent: str) -> Answer | Failure:
     broken = fault_of(completion, accent)
     if broken is not None:
         return broken
-    if is_official(body):
-        return answer_of(completion, completion, body)
+    official = read_official(body)
+    if official is not None:
+        return answer_of(completion, body, usage_of(official.usage))
     shown = msgspec.json.encode(clean(msgspec.json.decode(body)))
-    return answer_of(read_completion(shown), completion, shown)
+    usage = read_usage(completion.usage)  # before its quirks are gone
+    answer = answer_of(read_completion(shown), shown, usage)
+    return msgspec.structs.replace(answer, has_odd_usage=is_odd(completion.usage, usage))
 
 
 def fault_of(completion: Completion, accent: str = "") -> Failure | None:
@@ -115,19 +118,17 @@ def fault_of(completion: Completion, accent: str = "") -> Failure | None:
     return next((fault for choice in completion.choices if (fault := _fault(choice, accent)) is not None), None)
 
 
-def answer_of(shown: Completion, told: Completion, body: bytes) -> Answer:
-    """The answer of a completion that has no fault: `shown` as it is handed out in `body`, `told` as it came."""
-    assert shown.choices
-    first = shown.choices[0]
+def answer_of(completion: Completion, body: bytes, usage: Usage | None) -> Answer:
+    """The answer of a completion that has no fault. `body` is handed out as it is."""
+    assert completion.choices
+    first = completion.choices[0]
     message = first.message or Message()
-    usage = read_usage(told.usage)  # before its quirks are gone
     ended = told_end(str(first.finish_reason or ""))
     return Answer(
         body=body,
         text=text_of(message.content),
         finish_reason=judged_finish(ended.official, has_refusal=bool(message.refusal)),
         usage=usage,
-        has_odd_usage=is_odd(told.usage, usage),
         logprobs=token_logprobs(first.logprobs),
         has_tool_calls=bool(message.tool_calls) or is_present(message.function_call),
         has_refusal=bool(message.refusal),

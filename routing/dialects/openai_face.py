@@ -150,7 +150,9 @@ class _Head(_Strict, frozen=True, kw_only=True):
     moderation: msgspec.Raw = _NULL
 
 
-class _Completion(_Head, frozen=True, kw_only=True):
+class OfficialCompletion(_Head, frozen=True, kw_only=True):
+    """A chat.completion."""
+
     object: Literal["chat.completion"]
     choices: list[_Choice]
     metadata: msgspec.Raw = _NULL
@@ -192,17 +194,17 @@ class _Chunk(_Head, frozen=True, kw_only=True):
     obfuscation: str | None = None
 
 
-_completion = msgspec.json.Decoder(_Completion)
+_completion = msgspec.json.Decoder(OfficialCompletion)
 _chunk = msgspec.json.Decoder(_Chunk)
 
 
-def is_official(body: bytes) -> bool:
-    """Whether the body is a chat.completion of the official types, with usage that adds up."""
+def read_official(body: bytes) -> OfficialCompletion | None:
+    """The body, if it is a chat.completion of the official types whose counts add up; else None."""
     try:
-        usage = _completion.decode(body).usage
+        found = _completion.decode(body)
     except UNREADABLE:
-        return False
-    return usage is None or _adds_up(usage)
+        return None
+    return found if found.usage is None or _adds_up(found.usage) else None
 
 
 def _adds_up(usage: OfficialUsage) -> bool:

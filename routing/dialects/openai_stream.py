@@ -174,8 +174,9 @@ class OpenAIStreamDecoder:
 
     def _is_worth_showing(self, one: Added) -> bool:
         """Whether to write a chunk now: not for nothing, and not before the head is known while it says nothing."""
-        has_head = self._writer.is_begun or self._writer.head.get("id")
-        return moves(one.delta) or one.tokens is not None or bool(has_head and one.delta)
+        if one.tokens is not None or (one.delta and one.delta != SAYS_NOTHING):
+            return True
+        return bool(one.delta and (self._writer.is_begun or self._writer.head["id"]))
 
     def _reader_of(self, index: Any) -> ChoiceReader:
         choice = self._writer.choice(index if isinstance(index, int) else 0)
@@ -240,6 +241,8 @@ class OpenAIStreamDecoder:
 
 
 HEAD_FIELDS = ("id", "created", "model", "system_fingerprint", "service_tier")
+SAYS_NOTHING = {"content": ""}
+"""The delta with which many streams begin."""
 LATE = ("system_fingerprint", "service_tier")
 
 

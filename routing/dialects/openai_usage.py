@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from jobs.chat import Usage
 from routing.dialects.counts import NoCount, Report, counted, found
+from routing.dialects.openai_face import CompletionDetails, OfficialUsage, PromptDetails
 
 CACHED = (
     ("prompt_tokens_details", "cached_tokens"),  # OpenAI
@@ -147,6 +148,26 @@ def read_usage(report: Any) -> Usage | None:
         return told if told.input_tokens or told.output_tokens else None
     readings = {usage for way in WAYS if (usage := _read(way, told)) is not None}
     return readings.pop() if len(readings) == 1 else None
+
+
+def usage_of(told: OfficialUsage | None) -> Usage | None:
+    """The same for counts of the official types that add up (`openai_face.read_official`): the first of `WAYS`."""
+    if told is None:
+        return None
+    read, made = told.prompt_tokens_details, told.completion_tokens_details
+    if read is None and made is None:
+        return Usage(told.prompt_tokens, told.completion_tokens)
+    read, made = read or PromptDetails(), made or CompletionDetails()
+    return Usage(
+        told.prompt_tokens,
+        told.completion_tokens,
+        cached_tokens=read.cached_tokens or 0,
+        cache_write_tokens=read.cache_write_tokens or 0,
+        reasoning_tokens=made.reasoning_tokens or 0,
+        audio_input_tokens=read.audio_tokens or 0,
+        audio_output_tokens=made.audio_tokens or 0,
+        image_input_tokens=read.image_tokens or 0,
+    )
 
 
 def is_odd(report: Any, usage: Usage | None) -> bool:

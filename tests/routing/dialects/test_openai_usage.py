@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from jobs.chat import Answer, Usage
 from routing.dialects.base import WireReply
 from routing.dialects.openai import OpenAIDialect
-from routing.dialects.openai_usage import WAYS, adds_up, is_odd, read_usage, shown_usage
+from routing.dialects.openai_face import CompletionDetails, PromptDetails, read_official
+from routing.dialects.openai_usage import WAYS, adds_up, is_odd, read_usage, shown_usage, usage_of
 from tests.routing.dialects.wire import answered, chunk, completion, sse
 
 STOP = chunk({"content": "Hi"}, choice={"finish_reason": "stop"})
@@ -167,6 +168,21 @@ def test_what_is_read_adds_up_and_never_counts_less_than_was_told(told):
     assert (usage.input_tokens or 0) >= (told.get("prompt_tokens") or 0)
     assert (usage.output_tokens or 0) >= (told.get("completion_tokens") or 0)
     assert usage.total_tokens >= (told.get("total_tokens") or 0)
+
+
+DETAIL = st.one_of(st.none(), st.integers(0, 9))
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(0, 60),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(PromptDetails.__struct_fields__, DETAIL)),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(CompletionDetails.__struct_fields__, DETAIL)),
+)
+def test_official_counts_are_read_as_the_first_way_of_counting_says(prompt, made, read, said):
+    told = report(prompt, made, prompt + made, prompt_tokens_details=read, completion_tokens_details=said)
+    official = read_official(json.dumps(completion(usage=told)).encode())
+    assert (None if official is None else usage_of(official.usage)) == read_usage(told)
 
 
 def ledger_of(answer: Answer) -> dict[str, int]:
