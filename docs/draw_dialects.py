@@ -178,6 +178,16 @@ FAMILY_FACTS: Mapping[str, Callable[[Family], Any]] = {
     "log-probabilities": lambda family: family.takes_logprobs,
     "instructions": lambda family: family.takes_system,
 }
+ON_SCHEMAS = """
+## References in schemas
+
+A schema of a tool or of the answer may refer to its parts in any way of JSON Schema: `$defs` or `definitions`, a
+JSON Pointer to any place, the root, an anchor, an inner `$id`. Providers follow fewer, so where one could misread a
+reference the schema leaves in an equal form: each part that is referred to stands once in `$defs` of the root, and
+a root that was only a reference is what it referred to. Nothing is lost, nothing is told. A reference that leads
+nowhere is left out and told: any value may stand there. Old Gemini models get the parts written out, strict schemas
+of Anthropic with a part that refers to itself go as a tool's schema.
+"""
 ON_MODELS = """
 ## What the model decides
 
@@ -213,6 +223,7 @@ def page() -> str:
         ON_FAMILIES,
         _head("name like", list(FAMILY_FACTS), code=False),
         *(_family(pattern.pattern.replace("|", " or "), family) for pattern, family in FAMILIES),
+        ON_SCHEMAS,
         ON_MODELS,
         *(f"- `{field}`: {', '.join(f'`{_json(value)}`' for value in values)}" for field, values in silent.items()),
     ]
