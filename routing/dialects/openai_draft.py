@@ -48,6 +48,22 @@ class Draft(msgspec.Struct):
         if before != value or type(before) is not type(value):
             self.told(field, "added" if before is None else "changed", reason)
 
+    def say(self, field: str, fields: Mapping[str, Any], what: str) -> bool:
+        """Say a field of the caller's in other fields, its own name among them or not.
+
+        The caller may have written one of these, too: then that stands, and the field is told as left out with `what`
+        the other is ("the provider's own name for it"). No value of a caller's is ever written over.
+        Returns whether the field was said.
+        """
+        given = {name: self.body[name] for name in fields if name != field and self.body.get(name) is not None}
+        is_same = field in fields and all(given[name] == fields[name] for name in given)
+        if given and not is_same:
+            self.drop(field, f"{' and '.join(given)} is given, too, and is {what}")
+            return False
+        self.body.pop(field, None)
+        self.body.update(fields)
+        return True
+
 
 DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,),

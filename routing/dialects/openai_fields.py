@@ -104,14 +104,10 @@ def _fit_effort(draft: Draft) -> None:
         draft.drop("reasoning_effort", "neither word for the effort that the model takes is one of the provider's")
         return
     nearest = nearest_effort(effort, taken)
-    fields = accent.effort_fields.get(nearest)
-    if fields is not None and any(body.get(field) is not None for field in fields if field != "reasoning_effort"):
-        draft.drop("reasoning_effort", f"{' and '.join(fields)} is given, too, and says more")
-        return
-    draft.change("reasoning_effort", nearest, f"takes only {', '.join(word for word in EFFORTS if word in taken)}")
-    if fields is not None:
-        del body["reasoning_effort"]
-        body.update(fields)
+    fields = accent.effort_fields.get(nearest, {"reasoning_effort": nearest})
+    if draft.say("reasoning_effort", fields, "the provider's own word for it") and nearest != effort:
+        known = ", ".join(word for word in EFFORTS if word in taken)
+        draft.told("reasoning_effort", "changed", f"takes only {known}")
 
 
 def nearest_effort(effort: str, taken: frozenset[str]) -> str:
@@ -143,6 +139,8 @@ def _count_logprobs(draft: Draft) -> None:
     if body["logprobs"] is True:
         top = body.pop("top_logprobs", 0)
         body["logprobs"] = max(top, 1) if isinstance(top, int) else 1
+        if not isinstance(top, int):
+            draft.told("top_logprobs", "dropped", "it must be a number")
     elif body["logprobs"] is False:
         del body["logprobs"]
         draft.drop("top_logprobs", "logprobs is false")
@@ -167,8 +165,4 @@ def _rename(draft: Draft) -> None:
             body[field] = words[value]
     for field, name in draft.accent.renames.items():
         if field in body:
-            value = body.pop(field)
-            if name in body:
-                draft.told(field, "dropped", f"{name} is given, too, and is the provider's own name for it")
-            else:
-                body[name] = value
+            draft.say(field, {name: body[field]}, "the provider's own name for it")

@@ -143,11 +143,13 @@ def _fit_thoughts(draft: Draft, where: str, made: dict[str, Any]) -> None:
         if not accent.thoughts or not isinstance(thoughts, str):
             draft.told(f"{where}.{name}", "dropped", NO_THOUGHTS)
         elif accent.thoughts != "content":
-            made.setdefault(accent.thoughts, thoughts)
+            if made.setdefault(accent.thoughts, thoughts) != thoughts:
+                draft.told(f"{where}.{name}", "dropped", f"{accent.thoughts} is given, too, and is the provider's own")
         elif thoughts:
             content = made.get("content")
             parts = content if isinstance(content, list) else [] if is_blank(content) else [text_part(content)]
-            made["content"] = [{"type": "thinking", "thinking": [text_part(thoughts)]}, *parts]
+            thinking = {"type": "thinking", "thinking": [text_part(thoughts)]}
+            made["content"] = parts if thinking in parts[:1] else [thinking, *parts]
 
 
 def _call(draft: Draft, where: str, call: Any) -> Any:

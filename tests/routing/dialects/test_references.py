@@ -66,7 +66,7 @@ def leaving(body: Any) -> list[Schema]:
 
 
 @pytest.mark.parametrize("name", VOICES)
-@THOROUGH
+@settings(THOROUGH, max_examples=12)
 @given(schema=referring_schemas(), model=st.sampled_from(sorted(MODELS)), strict=st.booleans())
 def test_every_reference_that_leaves_leads_somewhere(name, schema, model, strict):
     wire = spoken(VOICES[name], asking(schema, strict=strict), MODELS[model])
