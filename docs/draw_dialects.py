@@ -348,6 +348,15 @@ def _forms(accent: Accent) -> str:
     forms += [f"effort `{word}` as `{_json(fields)}`" for word, fields in accent.effort_fields.items()]
     if accent.counts_logprobs:
         forms.append("`logprobs` as a number")
+    if accent.string_roles:
+        forms.append(f"text parts of {', '.join(sorted(accent.string_roles))} as one string")
+    if accent.demands_thoughts:
+        whose = "answers that call tools" if accent.demands_thoughts == "calls" else "answers, once there are tools,"
+        forms.append(f"{whose} with blank thoughts where none came back")
+    if accent.forced_ends_thinking:
+        forms.append("a forced call with thinking off")
+    if accent.tools_end_thinking:
+        forms.append("tools of GPT-5.4 and later with effort `none`")
     return ", ".join(forms) or "-"
 
 

@@ -6,18 +6,26 @@ reference lists; a field that is known to be ignored in silence is not among `ta
 
 import datetime as dt
 
-from routing.dialects.accents import CORE, OFFICIAL, Accent
+from routing.dialects.accents import CORE, EFFORTS, OFFICIAL, Accent
 
 _READ = dt.date(2026, 11, 25)
+_LOOKED_UP = dt.date(2026, 12, 1)
+_SPEAKERS = frozenset({"system", "user", "assistant", "tool"})
 _SAMPLING = {"frequency_penalty", "presence_penalty", "seed"}
 _LOGPROBS = {"logprobs", "top_logprobs"}
 _OPEN_WEIGHTS = {"top_k", "min_p", "repetition_penalty"}
 _OPEN = frozenset(_SAMPLING | _LOGPROBS | _OPEN_WEIGHTS | {"n", "logit_bias", "user", "parallel_tool_calls"})
 """What servers of open weights have in common."""
 
+_FROM_5_4 = r"(?:^|/)gpt-(?:5\.(?:[4-9]|\d\d)|[6-9]|\d\d)(?![\d])"
+"""Models of OpenAI's that answer tools beside any effort but none with 400: "Function tools with reasoning_effort are
+not supported for gpt-5.4 in /v1/chat/completions" (openai/openai-openapi#541; BerriAI/litellm#34569: from gpt-5.6 on
+even without an effort of the caller's, because the usual one is not none)."""
+
 OPENAI = Accent(
-    source="openai 3.54, CompletionCreateParams; developers.openai.com/api/reference",
-    as_of=dt.date(2026, 11, 22),
+    source="openai 3.54, CompletionCreateParams; developers.openai.com/api/reference; openai/openai-openapi#541",
+    as_of=_LOOKED_UP,
+    tools_end_thinking=_FROM_5_4,
     takes=OFFICIAL - CORE,
     max_tokens_field="",
     tool_choices=frozenset({"auto", "none", "required", "named", "allowed_tools"}),
@@ -39,6 +47,7 @@ ACCENTS: dict[str, Accent] = {
         path="/openai/deployments/{model}/chat/completions?api-version=2024-10-21",
         key_header="api-key",
         key_prefix="",
+        tools_end_thinking=_FROM_5_4,
         max_tokens_field="",
         max_stops=4,
         parts=frozenset({"image_url", "input_audio"}),
@@ -65,27 +74,30 @@ ACCENTS: dict[str, Accent] = {
         call_ids="[A-Za-z0-9]{9}",
     ),
     "deepseek": Accent(
-        source="api-docs.deepseek.com/api/create-chat-completion, /guides/thinking_mode",
-        as_of=_READ,
+        source="api-docs.deepseek.com/api/create-chat-completion, /guides/thinking_mode, /guides/vision;"
+        " strings: BerriAI/litellm#6642, marimo-team/marimo#7036; thoughts: MoonshotAI/kimi-cli#2141;"
+        " forced calls: deepseek-ai/DeepSeek-V3#1376",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "stream_options", "reasoning_effort", "thinking"} | _LOGPROBS
         ),
         max_stops=16,
         effort_fields={
             "none": {"thinking": {"type": "disabled"}},
-            "high": {"thinking": {"type": "enabled"}, "reasoning_effort": "high"},
-            "max": {"thinking": {"type": "enabled"}, "reasoning_effort": "max"},
+            **{word: {"thinking": {"type": "enabled"}, "reasoning_effort": word} for word in EFFORTS[1:]},
         },
-        efforts=frozenset({"none", "high", "max"}),
         has_json_schema=False,
-        has_strict_tools=False,
-        parts=frozenset(),
+        string_roles=_SPEAKERS,
+        demands_thoughts="all",
+        forced_ends_thinking=True,
         has_names=True,
         thoughts="reasoning_content",
     ),
     "dashscope": Accent(
-        source="alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions",
-        as_of=_READ,
+        source="alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions;"
+        " forced calls: cloudwego/eino#994",
+        as_of=_LOOKED_UP,
+        forced_ends_thinking=True,
         takes=frozenset(
             {"presence_penalty", "seed", "n", "parallel_tool_calls", "stream_options", "modalities", "audio"}
             | {"reasoning_effort", "top_k", "enable_thinking", "thinking_budget", "enable_search", "search_options"}
@@ -145,10 +157,7 @@ ACCENTS: dict[str, Accent] = {
             | {"reasoning_effort", "reasoning", "include_reasoning", "provider", "models", "route", "plugins"}
             | {"transforms", "top_a", "usage", "session_id", "image_config"}
         ),
-        effort_fields={
-            word: {"reasoning": {"effort": word}}
-            for word in ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-        },
+        effort_fields={word: {"reasoning": {"effort": word}} for word in EFFORTS},
         parts=frozenset({"image_url", "input_audio", "file", "video_url"}),
         has_names=True,
         has_developer=True,
@@ -198,14 +207,15 @@ ACCENTS: dict[str, Accent] = {
         parts=frozenset({"image_url", "file_url"}),
     ),
     "moonshot": Accent(
-        source="platform.kimi.ai/docs/api/chat, /docs/api/models-overview",
-        as_of=_READ,
+        source="platform.kimi.ai/docs/api/chat, /docs/api/models-overview; strings: LiteLLM's transformation for it;"
+        " thoughts: theopenco/llmgateway#2093; forced calls: simstudioai/sim#5716",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "n", "stream_options", "thinking", "prompt_cache_key"}
             | {"reasoning_effort"}
         ),
         max_tokens_field="max_completion_tokens",
-        tool_choices=frozenset({"auto", "none"}),
+        tool_choices=frozenset({"auto", "none", "named"}),
         max_temperature=1.0,
         max_stops=5,
         effort_fields={"none": {"thinking": {"type": "disabled"}}, "medium": {"thinking": {"type": "enabled"}}},
@@ -214,7 +224,10 @@ ACCENTS: dict[str, Accent] = {
         fetches_images=False,
         has_names=True,
         prefill="partial",
+        string_roles=_SPEAKERS,
         thoughts="reasoning_content",
+        demands_thoughts="calls",
+        forced_ends_thinking=True,
     ),
     "zai": Accent(
         source="docs.z.ai/api-reference/llm/chat-completion",
@@ -231,6 +244,7 @@ ACCENTS: dict[str, Accent] = {
         has_json_schema=False,
         has_strict_tools=False,
         parts=frozenset({"image_url", "video_url", "file_url"}),
+        string_roles=_SPEAKERS - {"user"},
         thoughts="reasoning_content",
     ),
     "vllm": Accent(

@@ -53,6 +53,10 @@ OFFICIAL = CORE | {
 }
 """The body as OpenAI's own types have it (openai 3.54, `CompletionCreateParams`)."""
 
+BLANK = " "
+"""Stands for thoughts that did not come back, where they are demanded. Moonshot takes the empty string for missing and
+a space for thoughts (theopenco/llmgateway#2093, tried at the API on 2026-04-26); DeepSeek takes both."""
+
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Words of `reasoning_effort`, rising."""
 
@@ -87,6 +91,10 @@ class Accent(msgspec.Struct, frozen=True, kw_only=True):
     """Words of `reasoning_effort` that the wire knows; the model may take fewer."""
     effort_fields: Mapping[str, Mapping[str, Any]] = {}
     """By word of `reasoning_effort`: the fields that say so here, instead of it."""
+    forced_ends_thinking: bool = False
+    """A call can be forced only while the model does not think, so it is told not to."""
+    tools_end_thinking: str = ""
+    """Pattern of names of models that take tools only while they do not think; empty: none."""
     has_json_mode: bool = True
     has_json_schema: bool = True
     has_strict_tools: bool = True
@@ -111,9 +119,14 @@ class Accent(msgspec.Struct, frozen=True, kw_only=True):
     """Takes Anthropic's `cache_control` on parts, messages and tools."""
     has_cache_breakpoints: bool = False
     """Takes OpenAI's `prompt_cache_breakpoint` on parts."""
+    string_roles: frozenset[str] = frozenset()
+    """Roles whose content must be one string where it is text alone; a list of text parts is joined there."""
     thoughts: str = ""
     """Where an assistant message carries its reasoning back: reasoning_content, reasoning, content (thinking parts as
     Mistral has them), or empty: nowhere."""
+    demands_thoughts: str = ""
+    """Messages of the assistant that must bring their thoughts back while the model thinks: calls (those that call
+    tools), all (all, once there are tools), or empty: none. Thoughts that are not there leave as `BLANK`."""
     has_reasoning_details: bool = False
     has_signatures: bool = False
     """Takes Google's `tool_calls[].extra_content`."""

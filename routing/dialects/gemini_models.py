@@ -10,6 +10,10 @@ import msgspec
 
 from routing.catalog import Model, Target
 
+SIGNED = ("google", "thought_signature")
+"""Where a call bears its signature: `extra_content.google.thought_signature`, as on Google's OpenAI-compatible face."""
+UNSIGNED = "skip_thought_signature_validator"
+"""Stands for the signature of a call that another model made (ai.google.dev/gemini-api/docs/thought-signatures)."""
 LEVELS = ("minimal", "low", "medium", "high", "xhigh")
 """`thinkingLevel` by the SDK (google-genai 3.6.1), least first; upper case on the wire."""
 BUDGETS_TOKENS = {"minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576, "xhigh": 24_576, "max": 24_576}
@@ -95,7 +99,12 @@ def family_of(target: Target) -> Family:
     >>> family_of(Target(served, Model("google/gemini-2.5-pro"))).most_budget_tokens
     32768
     """
-    for name in (target.deployment.upstream, target.model.id):
+    return family_named(target.deployment.upstream, target.model.id)
+
+
+def family_named(*names: str) -> Family:
+    """The family of the first name that is one of Google's."""
+    for name in names:
         for pattern, family in FAMILIES:
             if pattern.search(name):
                 return family

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from jobs.chat import Adaptation
 from routing.catalog import Model
 from routing.dialects.arguments import object_of
-from routing.dialects.gemini_models import Family
+from routing.dialects.gemini_models import SIGNED, UNSIGNED, Family
 from routing.dialects.names import escaped
 from routing.dialects.parts import (
     Audio,
@@ -31,10 +31,6 @@ Block = dict[str, Any]
 
 THOUGHTS = "google-gemini-v1"
 """`format` of a reasoning detail that is Gemini's."""
-SIGNED = ("google", "thought_signature")
-"""Where a call bears its signature: `extra_content.google.thought_signature`, as on Google's OpenAI-compatible face."""
-UNSIGNED = "skip_thought_signature_validator"
-"""Stands for the signature of a call that another model made (ai.google.dev/gemini-api/docs/thought-signatures)."""
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}")
 """Of a function (wire-formats 2.6 case 17)."""
 IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"})

@@ -32,6 +32,7 @@ from routing.dialects.openai_shape import (
     token_logprobs,
 )
 from routing.dialects.openai_stream import OpenAIStreamDecoder
+from routing.dialects.openai_thinking import fit_thinking
 from routing.dialects.openai_tools import fit_format, fit_tools
 
 HEADERS = {"content-type": "application/json", "accept": "application/json"}
@@ -56,11 +57,12 @@ class OpenAIDialect:
         """The caller's body as this accent and this model take it. `target.accent`, when given, is the one spoken."""
         accent = ACCENTS.get(target.accent, self._accent)
         upstream = target.deployment.upstream
-        draft = Draft({**request.body, "model": upstream}, accent, target.model)
+        draft = Draft({**request.body, "model": upstream}, accent, target.model, given=request.body, upstream=upstream)
         try:
             modernise(draft)
             fit_fields(draft, asking)
             fit_tools(draft)
+            fit_thinking(draft)
             fit_messages(draft)
             fit_format(draft)
         except Refused as refused:

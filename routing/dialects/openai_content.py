@@ -26,7 +26,14 @@ def content_of(draft: Draft, where: str, message: Message) -> Any:
     content = message.get("content")
     if not isinstance(content, list):
         return content
-    return [_part(draft, f"{where}.content[{place}]", part) for place, part in enumerate(content)]
+    parts = [_part(draft, f"{where}.content[{place}]", part) for place, part in enumerate(content)]
+    return joined(parts) if message.get("role") in draft.accent.string_roles and all(map(_is_text, parts)) else parts
+
+
+def joined(parts: list[Any]) -> str:
+    """Text parts as one string, a line for each, as vLLM renders them (its `--chat-template-content-format string`)."""
+    texts = (part.get("text") for part in parts)
+    return "\n".join(text for text in texts if isinstance(text, str) and text)
 
 
 def _part(draft: Draft, where: str, part: Any) -> Any:

@@ -28,6 +28,10 @@ class Draft(msgspec.Struct):
     accent: Accent
     model: Model
     adaptations: list[Adaptation] = msgspec.field(default_factory=list)
+    given: Mapping[str, Any] = {}
+    """The caller's body."""
+    upstream: str = ""
+    """The model's name at the provider."""
     is_json_told: bool = False
     """The model is asked for JSON in words and by nothing else."""
 

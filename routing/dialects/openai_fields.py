@@ -99,9 +99,10 @@ def _fit_effort(draft: Draft) -> None:
         if effort != "none":
             draft.told("reasoning_effort", "dropped", NO_REASONING)
         return
-    taken = accent.efforts if model.reasoning_efforts is None else accent.efforts & model.reasoning_efforts
+    known = accent.efforts if model.reasoning_efforts is None else model.reasoning_efforts & set(EFFORTS)
+    taken = (accent.efforts & known) or known  # the model's own words are tried where the provider's are others
     if not taken:
-        draft.drop("reasoning_effort", "neither word for the effort that the model takes is one of the provider's")
+        draft.drop("reasoning_effort", NO_REASONING)
         return
     nearest = nearest_effort(effort, taken)
     fields = accent.effort_fields.get(nearest, {"reasoning_effort": nearest})

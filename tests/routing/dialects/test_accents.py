@@ -156,7 +156,7 @@ def test_what_is_lost_is_told(accent, given, left, adaptations):
         ("perplexity", {"tools": [TOOL]}, "tools"),
         ("ollama", {"tools": [TOOL], "tool_choice": "required"}, "tool_choice"),
         ("openai", {"tool_choice": "required"}, "tool_choice"),
-        ("deepseek", {"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content[0]"),
+        ("deepseek", {"messages": [{"role": "user", "content": [SOUND]}]}, "messages[0].content[0]"),
         ("groq", {"messages": [HI, {"role": "user", "content": [FILE]}]}, "messages[1].content[0]"),
         (
             "mistral",

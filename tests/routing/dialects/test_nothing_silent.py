@@ -40,7 +40,7 @@ SAYS_NOTHING: list[tuple[str, tuple[Any, ...], str]] = [
     ("include_obfuscation", (False,), "only OpenAI's own streams are padded"),
     ("stream", (False,), "a whole answer is what comes without it"),
     ("reasoning_details.index", tuple(range(9)), "the order of the list says it"),
-    ("content", ("",), "no text"),
+    ("content", ("", {"type": "text", "text": ""}), "no text"),
     ("text", ("",), "no text"),
 ]
 
