@@ -164,11 +164,13 @@ ON_FAMILIES = """
 
 One wire, but what one of Google's models takes another answers with status 400. The family follows from the model's
 name at the provider, else from its name in the catalogue; any other name is sent all of it. What a family lacks is told
-or refused as everywhere; the facts and their sources are a table (`routing/dialects/gemini_models.py`).
+or refused as everywhere. A provider whose name has `vertex` in it gives log-probabilities of all of them, and fetches
+`gs://` addresses. The facts and their sources are a table (`routing/dialects/gemini_models.py`).
 """
 FAMILY_FACTS: Mapping[str, Callable[[Family], Any]] = {
     "thoughts": lambda family: family.thinking,
-    "JSON Schema": lambda family: family.takes_json_schema,
+    "JSON Schema of functions": lambda family: family.takes_json_schema,
+    "of answers": lambda family: family.takes_response_schema,
     "functions with JSON": lambda family: family.mixes_tools_and_json,
     "ids of calls": lambda family: family.has_call_ids,
     "signatures demanded": lambda family: family.demands_signatures,

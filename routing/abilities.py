@@ -16,8 +16,11 @@ _PART_KINDS = {
     "image_url": "image",
     "input_image": "image",
     "input_audio": "sound",
+    "audio_url": "sound",
     "file": "file",
     "input_file": "file",
+    "document_url": "file",
+    "file_url": "file",
 }
 SCHEMA_MAPS = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies"})
 """Keywords of JSON Schema whose values hold schemas by name."""

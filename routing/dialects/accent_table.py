@@ -42,7 +42,9 @@ OPENAI = Accent(
 ACCENTS: dict[str, Accent] = {
     "openai": OPENAI,
     "azure": Accent(
-        source="learn.microsoft.com/azure/ai-foundry/openai/reference, API version 2024-10-21",
+        source="learn.microsoft.com/azure/ai-foundry/openai/reference, API version 2024-10-21; fields of later versions"
+        " are a 400 (Unrecognized request argument): OpenHands/OpenHands#6777",
+        as_of=_LOOKED_UP,
         takes=OFFICIAL - CORE - {"moderation", "service_tier", "verbosity", "web_search_options", "safety_identifier"},
         path="/openai/deployments/{model}/chat/completions?api-version=2024-10-21",
         key_header="api-key",
@@ -57,17 +59,20 @@ ACCENTS: dict[str, Accent] = {
         call_ids=".{1,40}",
     ),
     "mistral": Accent(
-        source="docs.mistral.ai/api and LiteLLM's transformation for it; recorded traffic",
-        as_of=_READ,
+        source="docs.mistral.ai/api and LiteLLM's transformation for it; recorded traffic; mistral_common 1.13.1;"
+        " prompt_cache_key: strandsagents.com on its Mistral provider",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "seed", "n", "parallel_tool_calls", "prediction", "metadata"}
-            | {"reasoning_effort", "random_seed", "safe_prompt", "prompt_mode", "guardrails"}
+            | {"reasoning_effort", "random_seed", "safe_prompt", "prompt_mode", "guardrails", "prompt_cache_key"}
         ),
+        tried=frozenset({"prompt_cache_key"}),
         renames={"seed": "random_seed"},
         words={"tool_choice": {"required": "any"}},
         max_temperature=1.5,
         efforts=frozenset({"none", "high"}),
-        parts=frozenset({"image_url", "file", "document_url"}),
+        parts=frozenset({"image_url", "input_audio", "file", "document_url", "thinking"}),
+        reads_documents=True,
         files_as_documents=True,
         thoughts="content",
         prefill="prefix",
@@ -150,13 +155,16 @@ ACCENTS: dict[str, Accent] = {
         thoughts="reasoning",
     ),
     "openrouter": Accent(
-        source="openrouter.ai/docs/api/reference/parameters, /docs/use-cases/reasoning-tokens",
+        source="openrouter.ai/docs/api/api-reference/chat/create-a-chat-completion, /docs/use-cases/reasoning-tokens",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             (_OPEN - {"n"})
             | {"stream_options", "prediction", "metadata", "verbosity", "modalities", "web_search_options"}
             | {"reasoning_effort", "reasoning", "include_reasoning", "provider", "models", "route", "plugins"}
             | {"transforms", "top_a", "usage", "session_id", "image_config"}
+            | {"cache_control", "service_tier", "prompt_cache_key"}
         ),
+        tried=frozenset({"service_tier", "prompt_cache_key"}),
         effort_fields={word: {"reasoning": {"effort": word}} for word in EFFORTS},
         parts=frozenset({"image_url", "input_audio", "file", "video_url"}),
         has_names=True,
@@ -166,16 +174,19 @@ ACCENTS: dict[str, Accent] = {
         has_reasoning_details=True,
     ),
     "xai": Accent(
-        source="docs.x.ai/docs/api-reference",
+        source="docs.x.ai/docs/api-reference, /developers/model-capabilities/text/best-practices; recorded traffic",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "seed", "n", "user", "parallel_tool_calls", "stream_options"}
-            | {"reasoning_effort", "web_search_options", "search_parameters", "deferred"}
+            | {"reasoning_effort", "web_search_options", "search_parameters", "deferred", "prompt_cache_key"}
             | _LOGPROBS
         ),
         max_tokens_field="max_completion_tokens",
         max_stops=4,
         efforts=frozenset({"none", "low", "medium", "high"}),
+        tried=frozenset({"prompt_cache_key"}),
         has_names=True,
+        thoughts="reasoning_content",
     ),
     "cerebras": Accent(
         source="inference-docs.cerebras.ai/resources/openai, /api-reference/chat-completions",
@@ -230,30 +241,31 @@ ACCENTS: dict[str, Accent] = {
         forced_ends_thinking=True,
     ),
     "zai": Accent(
-        source="docs.z.ai/api-reference/llm/chat-completion",
-        as_of=_READ,
+        source="docs.z.ai/api-reference/llm/chat-completion; a named tool_choice: recorded traffic, against that page",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             {"thinking", "reasoning_effort", "do_sample", "request_id", "user_id", "tool_stream", "stream_options"}
         ),
         renames={"user": "user_id"},
-        tool_choices=frozenset({"auto"}),
+        tool_choices=frozenset({"auto", "named"}),
+        tried=frozenset({"tool_choice"}),
         max_temperature=1.0,
         max_stops=1,
         effort_fields={"none": {"thinking": {"type": "disabled"}}, "medium": {"thinking": {"type": "enabled"}}},
         efforts=frozenset({"none", "medium"}),
         has_json_schema=False,
-        has_strict_tools=False,
         parts=frozenset({"image_url", "video_url", "file_url"}),
         string_roles=_SPEAKERS - {"user"},
         thoughts="reasoning_content",
     ),
     "vllm": Accent(
-        source="docs.vllm.ai/en/latest/serving/openai_compatible_server",
+        source="docs.vllm.ai/en/latest/serving/openai_compatible_server; other fields are taken and ignored:"
+        " vllm-project/vllm, entrypoints/openai/protocol.py",
+        as_of=_LOOKED_UP,
         takes=(_OPEN - {"user"})
         | {"stream_options", "reasoning_effort", "chat_template_kwargs", "structured_outputs", "include_reasoning"}
         | {"best_of", "use_beam_search", "length_penalty", "stop_token_ids", "ignore_eos", "min_tokens", "priority"},
         efforts=frozenset({"none", "low", "medium", "high"}),
-        has_strict_tools=False,
         parts=frozenset({"image_url", "input_audio", "audio_url", "video_url"}),
         has_names=True,
         has_developer=True,
@@ -272,7 +284,9 @@ ACCENTS: dict[str, Accent] = {
         thoughts="reasoning",
     ),
     "google": Accent(
-        source="ai.google.dev/gemini-api/docs/openai, /docs/thought-signatures",
+        source="ai.google.dev/gemini-api/docs/openai, /docs/thought-signatures; other fields are a 400 (Unknown name):"
+        " davidmigloz/langchain_dart#726, sleepydeer666/RPGBox#2",
+        as_of=_LOOKED_UP,
         takes=frozenset({"n", "stream_options", "reasoning_effort", "extra_body", "modalities"}),
         max_stops=5,
         efforts=frozenset({"none", "minimal", "low", "medium", "high"}),

@@ -67,10 +67,14 @@ class Accent(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     """Where the facts come from."""
     as_of: dt.date | None = None
-    """The day on which the source was read, or said so itself; None: commonly known, no page was read for it."""
+    """The day on which the source was read, or said so itself. None: nobody looked; then every field is tried."""
     takes: frozenset[str] = frozenset()
     """Fields beyond CORE, official ones and the vendor's own. A known field that is not here is left out and reported,
     or refused when the answer would be another without it; a field that no accent knows is passed on."""
+
+    tried: frozenset[str] = frozenset()
+    """Fields that the provider's reference does not list, or not in every form: they are sent because calls with them
+    were answered. A 400 that names one corrects it for the running yard (`routing.dialects.doubts`)."""
 
     path: str = "/chat/completions"
     """Below the base URL; `{model}` is the upstream's name, quoted."""
@@ -107,6 +111,8 @@ class Accent(msgspec.Struct, frozen=True, kw_only=True):
     """Types of content parts beside text and refusal."""
     fetches_images: bool = True
     """False: an image must be given as a data URI."""
+    reads_documents: bool = False
+    """The provider itself reads documents for its models, whatever they can."""
     files_as_documents: bool = False
     """A file part leaves as Mistral's `document_url`."""
     has_names: bool = False

@@ -67,6 +67,8 @@ def check_sense(draft: Draft, where: str, kind: str) -> None:
         raise Refused(where, f"the provider's API takes no parts of type {kind[:40]}")
     if kind in SENSES:
         ability, reason = SENSES[kind]
+        if ability == "has_pdf" and draft.accent.reads_documents:
+            return
         if has(draft.model, ability) is False:
             raise Refused(where, reason)
 

@@ -39,6 +39,8 @@ def fit_fields(draft: Draft, asking: Asking) -> None:
 
 def _leave_out(draft: Draft) -> None:
     takes, renames = draft.accent.takes, draft.accent.renames
+    if draft.accent.as_of is None:
+        takes = KNOWN  # what no dated source forbids is tried
     for field, value in tuple(draft.body.items()):
         if value is None:
             del draft.body[field]  # null is how OpenAI's API writes "not given"
@@ -107,8 +109,8 @@ def _fit_effort(draft: Draft) -> None:
     nearest = nearest_effort(effort, taken)
     fields = accent.effort_fields.get(nearest, {"reasoning_effort": nearest})
     if draft.say("reasoning_effort", fields, "the provider's own word for it") and nearest != effort:
-        known = ", ".join(word for word in EFFORTS if word in taken)
-        draft.told("reasoning_effort", "changed", f"takes only {known}")
+        words = ", ".join(word for word in EFFORTS if word in taken)
+        draft.told("reasoning_effort", "changed", f"takes only {words}")
 
 
 def nearest_effort(effort: str, taken: frozenset[str]) -> str:

@@ -226,7 +226,9 @@ def _sign(draft: Draft, messages: list[Message]) -> None:
     begin = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=-1)
     for place in range(begin + 1, len(messages)):
         calls = messages[place].get("tool_calls")
-        first = calls[0] if isinstance(calls, list) and calls else None
+        if not isinstance(calls, list) or not calls:
+            continue
+        first = calls[0]
         if not isinstance(first, Mapping) or first.get("extra_content"):
             continue
         signed = {**first, "extra_content": {maker: {key: UNSIGNED}}}

@@ -32,6 +32,8 @@ from tests.routing.dialects.accented import (
 def test_every_accent_has_a_source_and_takes_fields_by_their_names():
     for accent in ACCENTS.values():
         assert accent.source
+        assert accent.as_of
+        assert accent.tried <= accent.takes | CORE
         assert not accent.takes & CORE
         assert accent.efforts <= set(EFFORTS)
         assert accent.effort_fields.keys() <= accent.efforts
