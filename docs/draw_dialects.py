@@ -89,6 +89,7 @@ FIELDS: Mapping[str, tuple[Fields, Fields]] = {
         {"messages": [_user({"type": "text", "text": "Hi"})]},
         {"messages": [_user({"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}})]},
     ),
+    "cache_control of the request": ({}, {"cache_control": {"type": "ephemeral"}}),
     "tool calls and results": ({}, {"messages": CALLED, "tools": [TOOL]}),
     "a call without its result": ({}, {"messages": CALLED[:2], "tools": [TOOL]}),
     "reasoning_content": (
@@ -268,6 +269,7 @@ _TELLING = (
     "response_format json_schema",
     "reasoning_effort",
     "user",
+    "cache_control of the request",
     "PDF, data",
     "sound",
     "image, URL",

@@ -169,7 +169,7 @@ def read_mark(given: Mapping[str, Any], where: str, notes: Notes) -> CacheMark |
         mark = given.get(key)
         if mark is None:
             continue
-        field = f"{where}.{key}"
+        field = f"{where}.{key}".removeprefix(".")
         if not isinstance(mark, Mapping) or mark.get(sort) not in ("ephemeral", "explicit"):
             drop(notes, field, "it is no cache mark of a known kind")
             continue

@@ -124,3 +124,44 @@ def test_media_as_data_and_media_that_is_none():
     bucket = {"type": "video_url", "video_url": {"url": "gs://bucket/a.mp4"}}
     assert gemini_wire.refused(messages=[{"role": "user", "content": [bucket]}]) == "messages[0].content[0]"
     assert isinstance(spoken("vllm", messages=[{"role": "user", "content": [bucket]}]), WireRequest)
+
+
+LASTING = {"type": "ephemeral", "ttl": "1h"}
+MARK = {"type": "ephemeral"}
+
+
+def marked(text: str, mark: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "text", "text": text, "cache_control": mark}]}
+
+
+def test_a_cache_mark_of_the_request_reaches_anthropic():
+    left, notes = anthropic_wire.sent(cache_control=LASTING)
+    assert left["cache_control"] == LASTING
+    assert notes == []
+
+
+def test_it_counts_as_the_last_of_four_marks_and_lives_no_longer_than_those_before_it():
+    turns = [marked(str(place), MARK) for place in range(4)]
+    answered = [message for turn in turns for message in (turn, {"role": "assistant", "content": "So"})]
+    left, notes = anthropic_wire.sent(messages=[*answered, HI], cache_control=LASTING)
+    assert left["cache_control"] == {"type": "ephemeral", "ttl": "5m"}
+    assert json.dumps(left).count('"cache_control"') == 4
+    assert notes == [("messages[0].content[0].cache_control", "dropped"), ("cache_control.ttl", "changed")]
+
+
+def test_it_gives_way_to_a_mark_of_the_last_block():
+    left, notes = anthropic_wire.sent(messages=[marked("Hi", LASTING)], cache_control=MARK)
+    assert "cache_control" not in left
+    assert notes == [("cache_control", "dropped")]
+
+
+def test_elsewhere_a_cache_mark_of_the_request_is_told():
+    assert sent("openrouter", cache_control=MARK) == {"cache_control": MARK}
+    for accent in ("openai", "deepseek", "dashscope", "anthropic"):
+        assert sent(accent, cache_control=MARK) == {}
+        assert told(accent, cache_control=MARK) == [("cache_control", "dropped")]
+    left, notes = gemini_wire.sent(cache_control=MARK)
+    assert "cache_control" not in left
+    assert notes == [("cache_control", "dropped")]
+    _, notes = anthropic_wire.sent(cache_control={"type": "forever"})
+    assert notes == [("cache_control", "dropped")]
