@@ -44,6 +44,8 @@ from routing.waybill import Ruled, complaint, receipt
 __all__ = ["Plan", "Step", "UnknownName", "Yard", "feasible", "plan", "policy_for", "rendezvous"]
 
 TOO_LONG = frozenset({Reason.CONTEXT_WINDOW, Reason.SYSTEM_LIMIT})
+AWAY = frozenset({Reason.PROVIDER_OFF, Reason.SANDBOX_MIXED, Reason.UNKNOWN_MODEL})
+"""Reasons that say nothing of the job."""
 LONGEST_DETAIL, MOST_CHANGES = 300, 3
 """Of what stands in a candidate's way, in characters and in changes: a receipt holds ten of them."""
 LONGEST_NAME = 100
@@ -59,6 +61,17 @@ class Plan(msgspec.Struct, frozen=True):
     receipt: Receipt
     complaint: str | None = None
     """Why there is no step, and what to do about it; None when there is one."""
+    is_too_long: bool = False
+    """There is no step because the prompt fits no window of those that are on."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """The failure of a job that nothing can carry; None when something can."""
+        if self.complaint is None:
+            return None
+        return Failure(
+            FailureKind.CONTEXT_TOO_LONG if self.is_too_long else FailureKind.INTENT_INFEASIBLE, self.complaint
+        )
 
 
 class Yard(msgspec.Struct, frozen=True, eq=False):
@@ -157,14 +170,13 @@ def plan(
             steps, ruled_out, policy, needs, (yard.catalog.version, yard.policies_version), more_off=line.more_off
         ),
         complaint=None if steps else complaint(ruled_out, policy, intent, more_off=line.more_off),
+        is_too_long=not steps and bool(told := {one.reason for one in ruled_out} - AWAY) and told <= TOO_LONG,
     )
 
 
 def feasible(plan: Plan) -> Failure | None:
     """What to answer at submit when nothing can ever carry the job; None when something can."""
-    if plan.complaint is None:
-        return None
-    return Failure(FailureKind.INTENT_INFEASIBLE, plan.complaint)
+    return plan.failure
 
 
 class _Able(NamedTuple):

@@ -291,7 +291,8 @@ def _last_failure(standing: Standing) -> Failure:
     """The failure of a job that begins with nothing left to ask."""
     last = standing.last
     if last is None:
-        return Failure(FailureKind.INTENT_INFEASIBLE, standing.plan.complaint or "no deployment can carry this job")
+        unable = Failure(FailureKind.INTENT_INFEASIBLE, "no deployment can carry this job")
+        return standing.plan.failure or unable
     if last.outcome is Outcome.REJECTED:
         return Failure(FailureKind.LOW_CONFIDENCE, "no answer was good enough for the policy and no tier is left")
     if last.failure is None:
