@@ -155,8 +155,14 @@ ON_ACCENTS = """
 takes. A field that an accent does not take is left out and told, or refused if the answer would be another
 ({essential}). A field that no accent knows is passed on: the provider says what it thinks of it.
 
-The facts are those of the source on its day; where no day stands they are commonly known, but no page was read for
-them. Correct one by a pull request: they are a table (`routing/dialects/accent_table.py`).
+The facts are those of the source on its day. Correct one by a pull request: they are a table
+(`routing/dialects/accent_table.py`). What no dated source forbids is tried: every field at an accent without a day,
+the fields named "tried" below, fields of a model of which the catalogue does not know. Where a 400 names such a
+field (`error.param`), or its code says outright that the field is not taken, the running yard corrects the fact:
+for an hour that deployment is not sent the field (left out and told, or another candidate is asked), the job that
+taught it is sent there once more, and `tokenyard providers` and `GET /v1/providers` (`refuted`) show it. Then it is
+tried again. A complaint about a value teaches nothing, and what was answered with 200 within the hour is given up
+only for such a code.
 
 The core, taken by all: {core}.
 """
@@ -352,6 +358,8 @@ def _forms(accent: Accent) -> str:
     forms += [f"effort `{word}` as `{_json(fields)}`" for word, fields in accent.effort_fields.items()]
     if accent.counts_logprobs:
         forms.append("`logprobs` as a number")
+    if accent.tried:
+        forms.append(f"tried: {_listed(accent.tried)}")
     if accent.string_roles:
         forms.append(f"text parts of {', '.join(sorted(accent.string_roles))} as one string")
     if accent.demands_thoughts:

@@ -70,3 +70,5 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """The provider's own error code, cut to 100 characters."""
     retry_after_s: float | None = None
     """How long the provider asked us to stay away."""
+    field: str | None = None
+    """Path into the request that the provider complains of: `reasoning_effort`, `messages[2].content`."""

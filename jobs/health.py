@@ -1,7 +1,7 @@
 """Reads what the gates of the fleet keep in Redis: breakers, closings, refused keys and used limits. For people."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -13,10 +13,13 @@ from redis.exceptions import RedisError
 from jobs.failures import FailureKind
 from jobs.gatekeys import (
     KNOWN,
+    REFUTED,
     Kind,
     breaker_key,
     key_text,
     limits_key,
+    read_refuted,
+    refuted_parts,
     slots_key,
     subject_name,
     subject_of,
@@ -77,6 +80,22 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     """Calls now; None: no cap, so nobody counts them, or Redis is away."""
 
 
+class RefutedView(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of requests that a deployment answered with 400: it is left out there, and told, until it is tried again.
+
+    `routing.dialects.doubts` says what teaches so.
+    """
+
+    deployment: str
+    field: str
+    code: str | None
+    """The provider's word for it."""
+    for_s: float
+    """How long it has been known."""
+    again_s: float
+    """Until it is tried again."""
+
+
 class Health(msgspec.Struct, frozen=True):
     """Everything at one moment."""
 
@@ -86,6 +105,8 @@ class Health(msgspec.Struct, frozen=True):
     """Every configured key, in the settings' order."""
     is_known: bool
     """False: Redis is away, and the rest is what the settings say."""
+    refuted: tuple[RefutedView, ...] = ()
+    """Doubted facts that calls corrected, of any provider."""
 
 
 class HealthReader:
@@ -124,17 +145,28 @@ class HealthReader:
         (seconds, micros), known, *replies = await self._ask(asked)
         now_s = int(seconds) + int(micros) / 1e6
         subjects = _subjects(providers, [raw.decode() for raw in known])
-        stored = await self._ask([("HGETALL", breaker_key(subject)) for subject in subjects])
+        *stored, corrected = await self._ask(
+            [*(("HGETALL", breaker_key(subject)) for subject in subjects), ("HGETALL", REFUTED)]
+        )
         found = zip(subjects.values(), map(breaker_of, stored), strict=True)
         breakers = [_breaker_view(name, kind, known, now_s) for (name, kind), known in found]
         views = [_key_view(key, replies[3 * place : 3 * place + 3], now_s) for place, key in enumerate(keys)]
-        return Health(tuple(breakers), tuple(views), is_known=True)
+        return Health(tuple(breakers), tuple(views), is_known=True, refuted=tuple(_refuted_views(corrected, now_s)))
 
     async def _ask(self, commands: Iterable[tuple[str, ...]]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
         return await pipeline.execute()
+
+
+def _refuted_views(fields: Fields, now_s: float) -> Iterator[RefutedView]:
+    """What holds now, by deployment and field."""
+    for text, raw in sorted(fields.items()):
+        known, (deployment, field) = read_refuted(raw), refuted_parts(text.decode())
+        if known is not None and known.until_s > now_s:
+            for_s, again_s = max(0.0, now_s - known.since_s), known.until_s - now_s
+            yield RefutedView(deployment=deployment, field=field, code=known.code, for_s=for_s, again_s=again_s)
 
 
 def breaker_of(fields: Fields) -> Breaker:

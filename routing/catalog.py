@@ -150,6 +150,8 @@ class Target(msgspec.Struct, frozen=True):
     model: Model
     accent: str = ""
     """A variant of the provider's dialect by name; empty: the dialect's own."""
+    refuted: frozenset[str] = frozenset()
+    """Fields that this deployment lately answered with 400 (`routing.dialects.doubts`)."""
 
 
 class Serving(Protocol):

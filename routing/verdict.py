@@ -53,6 +53,8 @@ class Broke(msgspec.Struct, frozen=True):
     step: Step
     failure: Failure
     cost_usd: Decimal | None = None
+    is_corrected: bool = False
+    """It taught what the deployment does not take: the same call will leave without it."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -175,6 +177,8 @@ def _mend(plan: Plan, past: Past, event: Broke, chance: float) -> Verdict:
     outcome = Outcome.NOT_SENT if failure.kind is FailureKind.UNREACHABLE else Outcome.FAILED
     broken = msgspec.structs.replace(_record(step, outcome, event.cost_usd), failure=failure.kind)
     standing = stand(plan, (*past, broken))
+    if event.is_corrected:
+        return _again(standing, step, failure, chance)
     match REMEDIES[failure.kind].course:
         case Course.ELSEWHERE:
             return _elsewhere(standing, step, failure, chance)

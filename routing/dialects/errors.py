@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from jobs.failures import Failure, FailureKind
+from routing.dialects.accent_table import EXTENSIONS
+from routing.dialects.accents import OFFICIAL
 from routing.dialects.retry_after import limit_reset_at_s, limit_reset_s, retry_after_s
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -47,40 +49,7 @@ _CODE = re.compile(r"(?=.{1,100}\Z)[A-Za-z_.:/-]*(?:[0-9][A-Za-z_.:/-]*){0,4}", 
 """A code is an identifier with few digits. Anything else may be prose (the prompt) or a key: not to be shown."""
 
 _PARAM = re.compile(r"(?P<field>[a-z_]{1,40})(?:\[[0-9]{1,4}\]|\.[A-Za-z_]{1,40}){0,8}", re.ASCII)
-_FIELDS = frozenset(
-    [
-        "messages",
-        "model",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
-        "temperature",
-        "top_p",
-        "top_logprobs",
-        "logprobs",
-        "n",
-        "seed",
-        "stop",
-        "stream",
-        "stream_options",
-        "max_tokens",
-        "max_completion_tokens",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-        "user",
-        "reasoning_effort",
-        "modalities",
-        "audio",
-        "prediction",
-        "store",
-        "metadata",
-        "service_tier",
-        "functions",
-        "function_call",
-    ]
-)
+_FIELDS = OFFICIAL | EXTENSIONS
 """A field to name to the caller is a path that begins with a field of the body, so it can hold no piece of a prompt."""
 
 
@@ -97,7 +66,8 @@ def answered(
     if wait_s is None and kind is FailureKind.RATE_LIMITED:
         wait_s = limit_reset_s(headers)
         wait_s = limit_reset_at_s(headers) if wait_s is None else wait_s
-    return Failure(kind, _sentence(kind, status, code, field), status=status, code=code, retry_after_s=wait_s)
+    sentence = _sentence(kind, status, code, field)
+    return Failure(kind, sentence, status=status, code=code, retry_after_s=wait_s, field=field)
 
 
 def by_status(status: int) -> FailureKind:

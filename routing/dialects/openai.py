@@ -11,6 +11,7 @@ from routing.catalog import Target
 from routing.dialects.accent_table import ACCENTS, OPENAI
 from routing.dialects.accents import Accent
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReply, WireRequest
+from routing.dialects.doubts import corrected
 from routing.dialects.errors import UNREADABLE, failure
 from routing.dialects.openai_clean import clean
 from routing.dialects.openai_draft import Draft, Refused
@@ -58,6 +59,8 @@ class OpenAIDialect:
         accent = ACCENTS.get(target.accent, self._accent)
         upstream = target.deployment.upstream
         draft = Draft({**request.body, "model": upstream}, accent, target.model, given=request.body, upstream=upstream)
+        if target.refuted:
+            draft.refuted, draft.model = target.refuted, corrected(target.model, target.refuted)
         try:
             modernise(draft)
             fit_fields(draft, asking)

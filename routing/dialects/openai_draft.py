@@ -10,6 +10,7 @@ from routing.catalog import Model
 from routing.dialects.accents import Accent
 
 NO_FIELD = "the provider's API has no such field"
+REFUTED = "the provider lately answered 400 to it, and is not asked for it again for an hour"
 
 
 class Refused(Exception):
@@ -32,6 +33,8 @@ class Draft(msgspec.Struct):
     """The caller's body."""
     upstream: str = ""
     """The model's name at the provider."""
+    refuted: frozenset[str] = frozenset()
+    """Fields of the caller's that the deployment is known not to take for now."""
     is_json_told: bool = False
     """The model is asked for JSON in words and by nothing else."""
 

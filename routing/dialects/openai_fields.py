@@ -6,7 +6,8 @@ from typing import Any
 from routing.dialects.accent_table import EXTENSIONS
 from routing.dialects.accents import CORE, EFFORTS, OFFICIAL
 from routing.dialects.base import Asking
-from routing.dialects.openai_draft import NO_FIELD, Draft, Refused, is_default
+from routing.dialects.doubts import ABILITIES
+from routing.dialects.openai_draft import NO_FIELD, REFUTED, Draft, Refused, is_default
 
 KNOWN = OFFICIAL | EXTENSIONS
 
@@ -44,12 +45,22 @@ def _leave_out(draft: Draft) -> None:
     for field, value in tuple(draft.body.items()):
         if value is None:
             del draft.body[field]  # null is how OpenAI's API writes "not given"
+        elif field in draft.refuted:
+            _leave_refuted(draft, field, value)
         elif field in CORE or field in takes or renames.get(field) in takes or field not in KNOWN:
             continue
         elif field in ESSENTIAL and not is_default(field, value):
             raise Refused(field, ESSENTIAL[field])
         else:
             draft.drop(field, NO_FIELD)
+
+
+def _leave_refuted(draft: Draft, field: str, value: Any) -> None:
+    """What is not taken for now; tools and the format of the answer have ways of their own (`doubts.ABILITIES`)."""
+    if field in ESSENTIAL and not is_default(field, value):
+        raise Refused(field, REFUTED)
+    if field not in ABILITIES:
+        draft.drop(field, REFUTED)
 
 
 def _fit_length(draft: Draft) -> None:
@@ -130,7 +141,8 @@ def _fit_logprobs(draft: Draft, asking: Asking) -> None:
         for field in ("logprobs", "top_logprobs"):
             draft.drop(field, NO_LOGPROBS)
         return
-    if asking.needs_logprobs and "logprobs" in accent.takes and not body.get("logprobs"):
+    is_taken = "logprobs" in accent.takes and "logprobs" not in draft.refuted
+    if asking.needs_logprobs and is_taken and not body.get("logprobs"):
         draft.change("logprobs", True, LOGPROBS_ADDED)
     if accent.counts_logprobs and "logprobs" in body:
         _count_logprobs(draft)
@@ -151,7 +163,7 @@ def _count_logprobs(draft: Draft) -> None:
 
 def _fit_stream(draft: Draft) -> None:
     body = draft.body
-    if not body.get("stream") or "stream_options" not in draft.accent.takes:
+    if not body.get("stream") or "stream_options" not in draft.accent.takes - draft.refuted:
         return
     options = body.get("stream_options")
     options = options if isinstance(options, Mapping) else {}

@@ -31,7 +31,7 @@ def is_thinking_off(draft: Draft) -> bool:
 
 def _end(draft: Draft, beside: str, reason: str) -> None:
     model, given = draft.model, draft.given
-    if model.has_reasoning is False or is_thinking_off(draft):
+    if model.has_reasoning is False or EFFORT in draft.refuted or is_thinking_off(draft):
         return
     if model.reasoning_efforts is not None and "none" not in model.reasoning_efforts:
         raise Refused(beside, ALWAYS.format(beside=beside))
