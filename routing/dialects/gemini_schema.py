@@ -42,9 +42,9 @@ _FORMATS = {
 _TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 
 
-def json_schema(schema: Schema, where: str, notes: Notes) -> dict[str, Any]:
+def json_schema(schema: Schema, where: str, notes: Notes, *, is_settled: bool = False) -> dict[str, Any]:
     """A schema for the fields that take JSON Schema: beside `$ref` only keywords with a `$` may stand there."""
-    plain, dangling = settled(schema)
+    plain, dangling = settled(schema) if not is_settled else (schema, 0)
     if dangling:
         notes.append(Adaptation(where, "changed", NOWHERE))
     if "$defs" not in plain:

@@ -62,7 +62,7 @@ class ToolWriter:
             field = f"{tool.function_field}.parameters"
             root = object_schema(tool.parameters, field, self._notes)
             if self._family.takes_json_schema:
-                function["parametersJsonSchema"] = json_schema(root, field, self._notes)
+                function["parametersJsonSchema"] = json_schema(root, field, self._notes, is_settled=True)
             else:
                 function["parameters"] = openapi_schema(root, field, self._notes)
         return function
