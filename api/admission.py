@@ -10,6 +10,7 @@ from api.paths import read_reference
 from api.problems import Code, Problem
 from api.schemas import Wish, check_deadline, lane_of
 from jobs import ids
+from jobs.failures import Failure, FailureKind
 from jobs.job import Submission
 from jobs.lanes import TERMS, Lane, urgent_at
 from jobs.policy import Intent, Policy
@@ -103,13 +104,24 @@ class Admission:
         strict = wish.envelope.strict
         refusal = feasible(plan(uuid.UUID(int=0), wish.request, policy, intent, yard, strict=strict))
         if refusal is not None:
-            raise Problem(Code.INTENT_INFEASIBLE, refusal.message, "intent")
+            raise _infeasible(refusal, is_named=policy.name not in self._policies)
         if likes is None:
             return policy
         if len(self._passed) >= MOST_REMEMBERED:
             self._passed.clear()
         self._passed[likes] = size
         return policy
+
+
+def _infeasible(refusal: Failure, *, is_named: bool) -> Problem:
+    """Nothing can carry the job. Of a model that the caller named it is the window that is told, where that is it."""
+    if refusal.kind is not FailureKind.CONTEXT_TOO_LONG:
+        return Problem(Code.INTENT_INFEASIBLE, refusal.message, "intent")
+    if is_named:
+        return Problem(Code.CONTEXT_TOO_LONG, refusal.message, "request.messages")
+    problem = Problem(Code.INTENT_INFEASIBLE, refusal.message, "intent")
+    problem.is_too_long = True
+    return problem
 
 
 def _likes(wish: Wish, policy: Policy, intent: Intent) -> tuple[tuple[object, ...] | None, tuple[int, int]]:

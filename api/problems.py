@@ -58,6 +58,7 @@ class Code(StrEnum):
     URL_REFUSED = "webhook_url_refused"
     TOO_MANY_WEBHOOKS = "too_many_webhooks"
     INTENT_INFEASIBLE = "intent_infeasible"
+    CONTEXT_TOO_LONG = "context_length_exceeded"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     IDEMPOTENCY_IN_FLIGHT = "idempotency_in_flight"
     MISSING_KEY = "missing_api_key"
@@ -110,6 +111,12 @@ PROBLEMS: dict[Code, Entry] = {
     Code.TOO_MANY_WEBHOOKS: Entry(409, _BAD, "The tenant has 100 endpoints.", "Delete one that is not used."),
     Code.INTENT_INFEASIBLE: Entry(
         422, _BAD, "Nothing in the catalogue can ever meet the intent.", "The message names the nearest that can."
+    ),
+    Code.CONTEXT_TOO_LONG: Entry(
+        400,
+        _BAD,
+        "The prompt, with the output asked for, fits no window of the models that may answer.",
+        "Shorten it, lower max_tokens, let the policy's on_overflow cut it, or name a model with a larger window.",
     ),
     Code.IDEMPOTENCY_MISMATCH: Entry(
         422, _BAD, "This Idempotency-Key was used for another body.", "Use a fresh key for a new request."
@@ -177,6 +184,8 @@ class Problem(Exception):
         self.details = details
         self.status = PROBLEMS[code].status
         """A door in another's shape may have its own for some."""
+        self.is_too_long = False
+        """The job is infeasible because its prompt fits no window, which OpenAI has a code for."""
 
     def as_error(self) -> dict[str, Any]:
         """The `error` object."""

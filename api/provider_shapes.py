@@ -97,6 +97,18 @@ class KeyShape(msgspec.Struct, frozen=True):
     troubled_for_s: float | None
 
 
+class RefutedShape(msgspec.Struct, frozen=True):
+    """A field of requests that one of its deployments answered with 400, so that it is left out there for an hour."""
+
+    deployment: str
+    field: str
+    """As callers write it; `response_format.json_schema` for one kind of a format."""
+    code: str | None
+    """The provider's word for it."""
+    known_for_s: float
+    tried_again_in_s: float
+
+
 class RecentShape(msgspec.Struct, frozen=True):
     """Your tenant's calls to it, from the ledger."""
 
@@ -140,6 +152,8 @@ class ProviderShape(msgspec.Struct, frozen=True):
     """Those that a policy or the settings name, and those called lately; the catalogue knows more."""
     keys: list[KeyShape]
     recent: RecentShape
+    refuted: list[RefutedShape]
+    """Facts that were doubted and that calls corrected for the running yard."""
 
 
 class ProviderList(msgspec.Struct, frozen=True):

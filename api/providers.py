@@ -21,6 +21,7 @@ from api.provider_shapes import (
     ProviderList,
     ProviderShape,
     RecentShape,
+    RefutedShape,
 )
 from jobs.configuration import is_set
 from jobs.health import BreakerView, ClosingView, Health, KeyView, ModelView
@@ -77,6 +78,11 @@ def _provider(name: str, provider: Provider, front: Front, health: Health, recen
         ],
         keys=[_key(key, view) for key, view in zip(provider.keys, keys, strict=True)],
         recent=recent,
+        refuted=[
+            RefutedShape(each.deployment, each.field, each.code, round(each.for_s, 1), round(each.again_s, 1))
+            for each in health.refuted
+            if each.deployment.endswith(f"@{name}")
+        ],
     )
 
 

@@ -54,6 +54,8 @@ def troubles(found: list[Shape], var: Path | None) -> Iterator[str]:
     for provider in found:
         for key in provider["keys"]:
             yield from _of_key(provider["id"], key, var)
+    for provider in found:
+        yield from map(_of_refuted, provider.get("refuted", ()))
     off = [provider for provider in found if not provider["is_on"]]
     if off:
         named = [f"{each['id']} ({', '.join(key['env'] for key in each['keys'] if key['env'])})" for each in off]
@@ -70,6 +72,15 @@ def _of_breakers(provider: Shape) -> Iterator[str]:
         since = f"sick for {span(breaker['tripped_for_s'])} ({failed}; opened {counted(breaker['trips'], 'time')})"
         again = f"tried again in {span(breaker['opens_in_s'])}" if breaker["opens_in_s"] else "its next call tries it"
         yield f"{name}: {since}; {again}. Nothing to type: its jobs go elsewhere or wait, and lose no attempt"
+
+
+def _of_refuted(fact: Shape) -> str:
+    word = f" ({fact['code']})" if fact["code"] else ""
+    return (
+        f"{fact['deployment']} answered 400 to `{fact['field']}`{word} {span(fact['known_for_s'])} ago: it is left out"
+        f" there and told in each job's adaptations, or another is asked; tried again in"
+        f" {span(fact['tried_again_in_s'])}. Nothing to type"
+    )
 
 
 def _of_key(provider: str, key: Shape, var: Path | None) -> Iterator[str]:

@@ -13,6 +13,7 @@ from cli.remedies import meaning, remedy
 from cli.up import Var, console
 from cli.wording import age, counted, moment, typed, usd
 from jobs.durations import span
+from jobs.failures import FailureKind
 from jobs.states import State
 from routing.waybill import MEANING
 
@@ -44,6 +45,16 @@ CUT: dict[str | None, str] = {
     "cancelled": "we cut the call (cancelled, past the deadline, or its worker was shut down)",
 }
 """Calls whose end tells nothing of the provider."""
+IN_VAIN = frozenset(
+    {
+        FailureKind.BAD_REQUEST,
+        FailureKind.CONTEXT_TOO_LONG,
+        FailureKind.UNSUPPORTED,
+        FailureKind.INTENT_INFEASIBLE,
+        FailureKind.OVER_BUDGET,
+    }
+)
+"""Failures of the request itself: sent again as it is, it fails again."""
 UNUSED = frozenset({"rejected", "failed", "cancelled", "orphaned", "unknown"})
 
 
@@ -57,7 +68,7 @@ def why(job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, job_..."
         threshold = _min_confidence(client, found["policy"]) if found["attempts"] else None
         for paragraph in story(found, dt.datetime.now(dt.UTC), threshold):
             console.print(paragraph, markup=False, soft_wrap=not console.is_terminal)
-        for command in _next(found):
+        for command in next_steps(found):
             console.print(" ", typed(var, *command), markup=False, soft_wrap=True)
 
 
@@ -257,8 +268,10 @@ def _waits_for(job: Fields) -> str:
     return "A worker gave it back; it will be tried again shortly."
 
 
-def _next(job: Fields) -> Iterator[tuple[str, ...]]:
+def next_steps(job: Fields) -> Iterator[tuple[str, ...]]:
     """What one may want to type next."""
+    if job["error"] is not None and job["error"]["code"] in IN_VAIN:
+        return
     if job["state"] in {State.FAILED, State.EXPIRED, State.CANCELLED} and not job["purged_at"]:
         yield "jobs", "retry", job["id"]
     elif job["state"] == State.SUCCEEDED:

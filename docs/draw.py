@@ -11,7 +11,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import draw_dialects  # noqa: E402 -- after the path is set
 import draw_replies  # noqa: E402
 
-from api.fronts.failures import BROKEN, PURGED, STATUSES  # noqa: E402 -- after the path is set
+from api.fronts.failures import BROKEN, CODES, PURGED, STATUSES  # noqa: E402 -- after the path is set
 from api.problems import PROBLEMS  # noqa: E402
 from jobs.failures import FailureKind  # noqa: E402
 from jobs.meters import FACTS  # noqa: E402
@@ -72,7 +72,7 @@ def state_machine() -> str:
 def by_status() -> dict[int, list[str]]:
     """The kinds of failure behind each status of a chat completion."""
     found: dict[int, list[str]] = {}
-    told = [(kind.value, status) for kind, status in STATUSES.items()]
+    told = [(str(CODES.get(kind, kind)), status) for kind, status in STATUSES.items()]
     told += [(failed.code, failed.status) for failed in (PURGED, BROKEN)]
     for code, status in sorted(told, key=lambda one: one[1]):
         found.setdefault(status, []).append(code)

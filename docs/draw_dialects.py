@@ -89,6 +89,7 @@ FIELDS: Mapping[str, tuple[Fields, Fields]] = {
         {"messages": [_user({"type": "text", "text": "Hi"})]},
         {"messages": [_user({"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}})]},
     ),
+    "cache_control of the request": ({}, {"cache_control": {"type": "ephemeral"}}),
     "tool calls and results": ({}, {"messages": CALLED, "tools": [TOOL]}),
     "a call without its result": ({}, {"messages": CALLED[:2], "tools": [TOOL]}),
     "reasoning_content": (
@@ -154,8 +155,14 @@ ON_ACCENTS = """
 takes. A field that an accent does not take is left out and told, or refused if the answer would be another
 ({essential}). A field that no accent knows is passed on: the provider says what it thinks of it.
 
-The facts are those of the source on its day; where no day stands they are commonly known, but no page was read for
-them. Correct one by a pull request: they are a table (`routing/dialects/accent_table.py`).
+The facts are those of the source on its day. Correct one by a pull request: they are a table
+(`routing/dialects/accent_table.py`). What no dated source forbids is tried: every field at an accent without a day,
+the fields named "tried" below, fields of a model of which the catalogue does not know. Where a 400 names such a
+field (`error.param`), or its code says outright that the field is not taken, the running yard corrects the fact:
+for an hour that deployment is not sent the field (left out and told, or another candidate is asked), the job that
+taught it is sent there once more, and `tokenyard providers` and `GET /v1/providers` (`refuted`) show it. Then it is
+tried again. A complaint about a value teaches nothing, and what was answered with 200 within the hour is given up
+only for such a code.
 
 The core, taken by all: {core}.
 """
@@ -164,11 +171,13 @@ ON_FAMILIES = """
 
 One wire, but what one of Google's models takes another answers with status 400. The family follows from the model's
 name at the provider, else from its name in the catalogue; any other name is sent all of it. What a family lacks is told
-or refused as everywhere; the facts and their sources are a table (`routing/dialects/gemini_models.py`).
+or refused as everywhere. A provider whose name has `vertex` in it gives log-probabilities of all of them, and fetches
+`gs://` addresses. The facts and their sources are a table (`routing/dialects/gemini_models.py`).
 """
 FAMILY_FACTS: Mapping[str, Callable[[Family], Any]] = {
     "thoughts": lambda family: family.thinking,
-    "JSON Schema": lambda family: family.takes_json_schema,
+    "JSON Schema of functions": lambda family: family.takes_json_schema,
+    "of answers": lambda family: family.takes_response_schema,
     "functions with JSON": lambda family: family.mixes_tools_and_json,
     "ids of calls": lambda family: family.has_call_ids,
     "signatures demanded": lambda family: family.demands_signatures,
@@ -178,6 +187,16 @@ FAMILY_FACTS: Mapping[str, Callable[[Family], Any]] = {
     "log-probabilities": lambda family: family.takes_logprobs,
     "instructions": lambda family: family.takes_system,
 }
+ON_SCHEMAS = """
+## References in schemas
+
+A schema of a tool or of the answer may refer to its parts in any way of JSON Schema: `$defs` or `definitions`, a
+JSON Pointer to any place, the root, an anchor, an inner `$id`. Providers follow fewer, so where one could misread a
+reference the schema leaves in an equal form: each part that is referred to stands once in `$defs` of the root, and
+a root that was only a reference is what it referred to. Nothing is lost, nothing is told. A reference that leads
+nowhere is left out and told: any value may stand there. Old Gemini models get the parts written out, strict schemas
+of Anthropic with a part that refers to itself go as a tool's schema.
+"""
 ON_MODELS = """
 ## What the model decides
 
@@ -213,6 +232,7 @@ def page() -> str:
         ON_FAMILIES,
         _head("name like", list(FAMILY_FACTS), code=False),
         *(_family(pattern.pattern.replace("|", " or "), family) for pattern, family in FAMILIES),
+        ON_SCHEMAS,
         ON_MODELS,
         *(f"- `{field}`: {', '.join(f'`{_json(value)}`' for value in values)}" for field, values in silent.items()),
     ]
@@ -255,6 +275,7 @@ _TELLING = (
     "response_format json_schema",
     "reasoning_effort",
     "user",
+    "cache_control of the request",
     "PDF, data",
     "sound",
     "image, URL",
@@ -337,6 +358,17 @@ def _forms(accent: Accent) -> str:
     forms += [f"effort `{word}` as `{_json(fields)}`" for word, fields in accent.effort_fields.items()]
     if accent.counts_logprobs:
         forms.append("`logprobs` as a number")
+    if accent.tried:
+        forms.append(f"tried: {_listed(accent.tried)}")
+    if accent.string_roles:
+        forms.append(f"text parts of {', '.join(sorted(accent.string_roles))} as one string")
+    if accent.demands_thoughts:
+        whose = "answers that call tools" if accent.demands_thoughts == "calls" else "answers, once there are tools,"
+        forms.append(f"{whose} with blank thoughts where none came back")
+    if accent.forced_ends_thinking:
+        forms.append("a forced call with thinking off")
+    if accent.tools_end_thinking:
+        forms.append("tools of GPT-5.4 and later with effort `none`")
     return ", ".join(forms) or "-"
 
 

@@ -99,3 +99,5 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far the refusal reaches; the gate closes and rests by it."""
     limit: TokenLimit | None = None
     """The limit that refused the call; None: not told."""
+    field: str | None = None
+    """Path into the request that the provider complains of: `reasoning_effort`, `messages[2].content`."""

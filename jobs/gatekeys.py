@@ -12,6 +12,8 @@
     tokenyard:{breakers}                            sorted set, every breaker's subject -> when something was last
                                                     reported (s)
     tokenyard:{breakers}:tripped                    hash, subject of each open or half-open breaker -> its latest notice
+    tokenyard:refuted                               hash, a deployment's field that it answered with 400:
+                                                    workers/lua/refute.lua
 
 `<key>` is `<provider>/<index>`, `<model>` its name at the provider, `<subject>` is `provider:<provider>` or
 `deployment:<deployment>`, names percent-encoded, so that no two meet whatever a person calls a provider. Braces keep
@@ -32,6 +34,8 @@ KNOWN = "tokenyard:{breakers}"
 TRIPPED = "tokenyard:{breakers}:tripped"
 WHOLE = "*"
 """Stands for the whole key among its models; an encoded name has no asterisk."""
+REFUTED = "tokenyard:refuted"
+"""Facts that calls corrected for the running yard."""
 Kind = Literal["provider", "deployment"]
 
 
@@ -154,3 +158,38 @@ def read_notice(raw: bytes) -> Notice | None:
         return _decoder.decode(raw)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
         return None
+
+
+class Refuted(msgspec.Struct, frozen=True):
+    """A field that a deployment does not take for now. Numbers are the Redis server's clock."""
+
+    since_s: float
+    until_s: float
+    code: str | None = None
+    """The provider's word for it."""
+
+
+_refuted_decoder: msgspec.json.Decoder[Refuted] = msgspec.json.Decoder(Refuted, strict=False)
+
+
+def read_refuted(raw: bytes) -> Refuted | None:
+    """What is kept of a refuted field; None for what another version of this program wrote."""
+    try:
+        return _refuted_decoder.decode(raw)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        return None
+
+
+def refuted_text(deployment: str, field: str) -> str:
+    """The place of a deployment's field in the hash.
+
+    >>> refuted_text("maker/name@acme", "seed")
+    'maker%2Fname%40acme seed'
+    """
+    return f"{quote(deployment, safe='')} {field}"
+
+
+def refuted_parts(text: str) -> tuple[str, str]:
+    """(deployment, field) of such a place."""
+    deployment, _, field = text.partition(" ")
+    return unquote(deployment), field

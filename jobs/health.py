@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from jobs.failures import FailureKind
 from jobs.gatekeys import (
     KNOWN,
+    REFUTED,
     WHOLE,
     ClosingNotice,
     Kind,
@@ -25,6 +26,8 @@ from jobs.gatekeys import (
     model_text,
     models_key,
     read_notice,
+    read_refuted,
+    refuted_parts,
     slots_key,
     subject_name,
     subject_of,
@@ -114,6 +117,22 @@ class KeyView(WindowView, frozen=True, kw_only=True):
     """Those of which something is known, by name."""
 
 
+class RefutedView(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of requests that a deployment answered with 400: it is left out there, and told, until it is tried again.
+
+    `routing.dialects.doubts` says what teaches so.
+    """
+
+    deployment: str
+    field: str
+    code: str | None
+    """The provider's word for it."""
+    for_s: float
+    """How long it has been known."""
+    again_s: float
+    """Until it is tried again."""
+
+
 class Health(msgspec.Struct, frozen=True):
     """Everything at one moment."""
 
@@ -123,6 +142,8 @@ class Health(msgspec.Struct, frozen=True):
     """Every configured key, in the settings' order."""
     is_known: bool
     """False: Redis is away, and the rest is what the settings say."""
+    refuted: tuple[RefutedView, ...] = ()
+    """Doubted facts that calls corrected, of any provider."""
 
 
 class HealthReader:
@@ -161,18 +182,29 @@ class HealthReader:
             key.hear(heard)
         subjects = _subjects(providers, [raw.decode() for raw in known])
         asked = [("HGETALL", breaker_key(subject)) for subject in subjects]
+        asked.append(("HGETALL", REFUTED))
         asked += [command for key in keys for command in key.second]
-        stored, *windows = _parts(await self._ask(asked), [len(subjects), *(len(key.second) for key in keys)])
+        sizes = [len(subjects), 1, *(len(key.second) for key in keys)]
+        stored, (corrected,), *windows = _parts(await self._ask(asked), sizes)
         found = zip(subjects.values(), map(breaker_of, stored), strict=True)
         breakers = [_breaker_view(name, kind, each, now_s) for (name, kind), each in found]
         views = [key.view(heard, now_s) for key, heard in zip(keys, windows, strict=True)]
-        return Health(tuple(breakers), tuple(views), is_known=True)
+        return Health(tuple(breakers), tuple(views), is_known=True, refuted=tuple(_refuted_views(corrected, now_s)))
 
     async def _ask(self, commands: Iterable[tuple[str, ...]]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
         return await pipeline.execute()
+
+
+def _refuted_views(fields: Fields, now_s: float) -> Iterator[RefutedView]:
+    """What holds now, by deployment and field."""
+    for text, raw in sorted(fields.items()):
+        known, (deployment, field) = read_refuted(raw), refuted_parts(text.decode())
+        if known is not None and known.until_s > now_s:
+            for_s, again_s = max(0.0, now_s - known.since_s), known.until_s - now_s
+            yield RefutedView(deployment=deployment, field=field, code=known.code, for_s=for_s, again_s=again_s)
 
 
 def breaker_of(fields: Fields) -> Breaker:

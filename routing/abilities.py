@@ -16,12 +16,32 @@ _PART_KINDS = {
     "image_url": "image",
     "input_image": "image",
     "input_audio": "sound",
+    "audio_url": "sound",
     "file": "file",
     "input_file": "file",
+    "document_url": "file",
+    "file_url": "file",
 }
-_CHILDREN = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
-_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SINGLE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+SCHEMA_MAPS = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies"})
+"""Keywords of JSON Schema whose values hold schemas by name."""
+SCHEMA_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+SINGLE_SCHEMAS = frozenset(
+    {
+        "items",
+        "additionalItems",
+        "unevaluatedItems",
+        "contains",
+        "additionalProperties",
+        "unevaluatedProperties",
+        "propertyNames",
+        "not",
+        "if",
+        "then",
+        "else",
+        "contentSchema",
+    }
+)
+"""Keywords whose value is a schema; that of `items` was a list of them up to draft-07."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -118,9 +138,9 @@ def _schemas(schema: Any) -> Iterable[tuple[Mapping[str, Any], int]]:
             continue
         depth = outside + ("properties" in node)
         yield node, depth
-        waiting += [(child, depth) for name in _SINGLE if (child := node.get(name)) is not None]
-        waiting += [(child, depth) for name in _LISTS for child in _list(node.get(name))]
-        for name in _CHILDREN:
+        waiting += [(child, depth) for name in SINGLE_SCHEMAS if (child := node.get(name)) is not None]
+        waiting += [(child, depth) for name in SCHEMA_LISTS for child in _list(node.get(name))]
+        for name in SCHEMA_MAPS:
             inside = node.get(name)
             if isinstance(inside, Mapping):
                 waiting += [(child, depth) for child in inside.values()]

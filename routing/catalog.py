@@ -75,6 +75,9 @@ OFFERED = ("has_tools", "has_json_schema", "has_vision", "has_audio", "has_pdf",
 WINDOWS = ("context_tokens", "max_input_tokens", "max_output_tokens")
 
 
+READ_BY_PROVIDER: Mapping[str, tuple[str, ...]] = {"mistral": ("has_pdf",)}
+"""Abilities that a provider's API may give to a model without them: Mistral reads documents by its own OCR for every
+chat model (docs.mistral.ai/capabilities/document_ai/document_qna; recorded traffic, 2026-12-01)."""
 MOST_ALIKE = 400
 """Names that are compared whole with a wrong one: 10 ms at most."""
 
@@ -147,6 +150,8 @@ class Target(msgspec.Struct, frozen=True):
     model: Model
     accent: str = ""
     """A variant of the provider's dialect by name; empty: the dialect's own."""
+    refuted: frozenset[str] = frozenset()
+    """Fields that this deployment lately answered with 400 (`routing.dialects.doubts`)."""
 
 
 class Serving(Protocol):
@@ -203,7 +208,8 @@ class Catalog(msgspec.Struct, frozen=True):
     def model_at(self, deployment: Deployment) -> Model:
         """The model as this deployment serves it: with its window, and without what it lacks there."""
         model = self.models[deployment.model]
-        here: dict[str, Any] = dict.fromkeys(deployment.lacks, False)
+        here: dict[str, Any] = dict.fromkeys(READ_BY_PROVIDER.get(deployment.provider, ()))
+        here |= dict.fromkeys(deployment.lacks, False)
         for name in WINDOWS:
             if (tokens := getattr(deployment, name)) is not None:
                 here[name] = tokens

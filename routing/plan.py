@@ -44,6 +44,8 @@ from routing.waybill import Ruled, complaint, receipt
 __all__ = ["Plan", "Step", "UnknownName", "Yard", "feasible", "plan", "policy_for", "rendezvous"]
 
 TOO_LONG = frozenset({Reason.CONTEXT_WINDOW, Reason.SYSTEM_LIMIT})
+AWAY = frozenset({Reason.PROVIDER_OFF, Reason.SANDBOX_MIXED, Reason.UNKNOWN_MODEL})
+"""Reasons that say nothing of the job."""
 LONGEST_DETAIL, MOST_CHANGES = 300, 3
 """Of what stands in a candidate's way, in characters and in changes: a receipt holds ten of them."""
 LONGEST_NAME = 100
@@ -61,6 +63,17 @@ class Plan(msgspec.Struct, frozen=True):
     """Why there is no step, and what to do about it; None when there is one."""
     providers: Mapping[str, Provider] = {}
     """How the providers are spoken with, the yard's."""
+    is_too_long: bool = False
+    """There is no step because the prompt fits no window of those that are on."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """The failure of a job that nothing can carry; None when something can."""
+        if self.complaint is None:
+            return None
+        return Failure(
+            FailureKind.CONTEXT_TOO_LONG if self.is_too_long else FailureKind.INTENT_INFEASIBLE, self.complaint
+        )
 
 
 class Yard(msgspec.Struct, frozen=True, eq=False):
@@ -160,14 +173,13 @@ def plan(
         ),
         complaint=None if steps else complaint(ruled_out, policy, intent, more_off=line.more_off),
         providers=yard.providers,
+        is_too_long=not steps and bool(told := {one.reason for one in ruled_out} - AWAY) and told <= TOO_LONG,
     )
 
 
 def feasible(plan: Plan) -> Failure | None:
     """What to answer at submit when nothing can ever carry the job; None when something can."""
-    if plan.complaint is None:
-        return None
-    return Failure(FailureKind.INTENT_INFEASIBLE, plan.complaint)
+    return plan.failure
 
 
 class _Able(NamedTuple):

@@ -53,6 +53,8 @@ class Broke(msgspec.Struct, frozen=True):
     step: Step
     failure: Failure
     cost_usd: Decimal | None = None
+    is_corrected: bool = False
+    """It taught what the deployment does not take: the same call will leave without it."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -176,6 +178,8 @@ def _mend(plan: Plan, past: Past, event: Broke, chance: float) -> Verdict:
     outcome = Outcome.NOT_SENT if failure.kind is FailureKind.UNREACHABLE else Outcome.FAILED
     broken = msgspec.structs.replace(_record(step, outcome, event.cost_usd), failure=failure.kind)
     standing = stand(plan, (*past, broken))
+    if event.is_corrected and step in stand(plan, past).fresh:
+        return Retry(step, 0.0)  # it leaves without the field that was refused
     verdict = _remedy(standing, step, failure, chance)
     return verdict if REMEDIES[failure.kind].course is Course.END else _at_once(standing, verdict, failure)
 
@@ -328,7 +332,8 @@ def _last_failure(standing: Standing) -> Failure:
     """The failure of a job that begins with nothing left to ask."""
     last = standing.last
     if last is None:
-        return Failure(FailureKind.INTENT_INFEASIBLE, standing.plan.complaint or "no deployment can carry this job")
+        unable = Failure(FailureKind.INTENT_INFEASIBLE, "no deployment can carry this job")
+        return standing.plan.failure or unable
     if last.outcome is Outcome.REJECTED:
         return Failure(FailureKind.LOW_CONFIDENCE, "no answer was good enough for the policy and no tier is left")
     if last.failure is None:

@@ -69,6 +69,8 @@ class Made(msgspec.Struct, frozen=True):
     adaptations: tuple[Adaptation, ...]
     flaw: Flaw | None = None
     """Why the answer can't be used."""
+    is_corrected: bool = False
+    """The failure corrected a fact: the same call will leave otherwise."""
 
 
 class Correction(msgspec.Struct, frozen=True):
@@ -103,6 +105,10 @@ class Attempt:
         self._request, self._shown = fitted(job.request, step.room, plan.policy.on_overflow, counter(step.fit))
         self._flaw: Flaw | None = None
         self._emulation: Emulation | None = None
+        accent = accent_of(step.deployment.provider, self._provider)
+        refuted = parts.refuted(step.deployment.id)
+        self._target = Target(step.deployment, step.model, accent, refuted)
+        self._is_corrected = False
 
     def correct(self, correction: Correction) -> None:
         """Show the model its answer before, and why it could not be used."""
@@ -136,7 +142,14 @@ class Attempt:
                 self._tokens.end(is_whole=self._may_stand(result) and not mended)
             await self._leave(entry, result)
         adaptations = () if isinstance(wire, Unsupported) else (*self._shown, *wire.adaptations, *mended)
-        return Made(result=result, closing=self._known, step=self._step, adaptations=adaptations, flaw=self._flaw)
+        return Made(
+            result=result,
+            closing=self._known,
+            step=self._step,
+            adaptations=adaptations,
+            flaw=self._flaw,
+            is_corrected=self._is_corrected,
+        )
 
     def _sized(self, result: Answer | Failure) -> Answer | Failure:
         """A rate limit below what this request itself needs is no rate limit: no waiting mends it."""
@@ -164,8 +177,13 @@ class Attempt:
         return found.answer, found.adaptations
 
     def _teach(self, wire: WireRequest | Unsupported, result: Answer | Failure) -> None:
-        """What was billed for a prompt that left as it came says how this deployment counts."""
-        if isinstance(wire, Unsupported) or isinstance(result, Failure) or self._step.guess is None:
+        """What was billed for a prompt that left as it came says how this deployment counts; a 400, what it lacks."""
+        if isinstance(wire, Unsupported):
+            return
+        self._is_corrected = self._parts.saw_end(
+            self._provider.dialect, self._target, self._request, wire.adaptations, result
+        )
+        if isinstance(result, Failure) or self._step.guess is None:
             return
         usage = believable(result.usage)
         if usage is None or usage.input_tokens is None:
@@ -218,13 +236,11 @@ class Attempt:
     def _encode(self) -> WireRequest | Unsupported:
         failpoints.taste(self._job.request.raw)
         asking = Asking(needs_logprobs=self._plan.policy.min_confidence is not None)
-        accent = accent_of(self._step.deployment.provider, self._provider)
-        target = Target(self._step.deployment, self._step.model, accent)
         emulation = emulation_of(self._request, self._plan.policy, self._step.model)
         if isinstance(emulation, Unsupported):
             return emulation
         self._emulation = emulation
-        return carry(self._dialect, emulation or self._request, target, asking)
+        return carry(self._dialect, emulation or self._request, self._target, asking)
 
     def _outgoing(self, wire: WireRequest, entry: Entry, time_left_s: float) -> Outgoing | None:
         """The call with its clocks and its key; None when the deadline has come."""

@@ -33,6 +33,7 @@ from routing.dialects.registry import check_accents
 from routing.learn.fits import Fit
 from routing.plan import Plan, UnknownName, Yard, plan, policy_for
 from workers.counters import FallbackCounters, MemoryCounters, Place, RedisCounters, Seed
+from workers.doubts import Doubts
 from workers.gate import Gate, fingerprints
 from workers.intake import GIVE_BACK_S, Intake
 from workers.leases import Beater, Stop
@@ -124,8 +125,11 @@ async def build(settings: Settings) -> Parts:
     lessons = Lessons(beside)  # its commits may be lost in a crash: some seconds' lessons
     parts.plan = planner(settings, catalog, lessons.fits)
     parts.saw_usage = lessons.see
+    doubts = Doubts(scripts, time.monotonic)
+    parts.refuted, parts.saw_end = doubts.refuted, doubts.see
+    parts.background.append(doubts.work)
     parts.background += [lessons.work, health.work, partial(parts.signals.listen, CHANNEL, health.hear)]
-    parts.closers += [health.aclose, scripts.aclose, beside.close]
+    parts.closers += [health.aclose, doubts.settled, scripts.aclose, beside.close]
     parts.share_limits = partial(setattr, counters, "live_workers")
     await health.poll()  # what is sick already should cost a new worker no call
     return parts

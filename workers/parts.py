@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from jobs import meters
+from jobs.chat import Adaptation, Answer, ChatRequest
 from jobs.ending import Ending
+from jobs.failures import Failure
 from jobs.job import Job
 from jobs.lanes import Lane
 from jobs.settings import Settings
@@ -21,6 +23,7 @@ from jobs.store.rows import Move, Opening
 from jobs.store.session import ANSWER_TIMEOUT_S, Database, StoreUnavailable
 from jobs.streams import TokenStreams
 from routing.allowance import Ceiling, wait_for
+from routing.catalog import Target
 from routing.limits import Refusal
 from routing.plan import Plan, UnknownName
 from routing.tokens import InputEstimate
@@ -29,6 +32,9 @@ from workers.leases import Leases
 from workers.streams import Sender
 from workers.telemetry import Telemetry
 from workers.transport import Transport
+
+SawEnd = Callable[[str, Target, ChatRequest, tuple[Adaptation, ...], Answer | Failure], bool]
+"""Dialect, target, request, what was changed of it, and what came back."""
 
 
 class LostLease(Exception):
@@ -71,6 +77,10 @@ class Parts:
         """Told how many workers live: while Redis is away each keeps that share of the providers' limits."""
         self.saw_usage: Callable[[str, InputEstimate, int], None] = lambda *_: None
         """Told of the input tokens that a deployment billed for a prompt."""
+        self.refuted: Callable[[str], frozenset[str]] = lambda _: frozenset()
+        """Fields that a deployment does not take for now."""
+        self.saw_end: SawEnd = lambda *_: False
+        """Told how a call ended; whether that corrected what is known of its deployment."""
         self.transport = transport
         self._ended: dict[uuid.UUID, Ending | None] = {}
 

@@ -38,10 +38,13 @@ def read_asked(raw: bytes, headers: Mapping[str, str]) -> Wish:
 
 
 def as_openai(problem: Problem) -> Problem:
-    """The problem with the names that its reader knows, and OpenAI's status for an unknown model.
+    """The problem with the names that its reader knows, and OpenAI's status and code where its clients look for them.
 
-    Here the request is the body itself, and a model that is not there is a 404, as their SDKs expect.
+    Here the request is the body itself, a model that is not there is a 404, and a prompt that fits no window a 400 of
+    a code of its own, on which clients shorten the conversation.
     """
+    if problem.is_too_long:
+        problem = Problem(Code.CONTEXT_TOO_LONG, problem.message, "messages")
     problem.message = problem.message.removeprefix("request: ").removeprefix("request.")
     problem.param = problem.param.removeprefix("request.") if problem.param else problem.param
     if problem.param == "request":

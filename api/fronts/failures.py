@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 from fastapi import Response
 
-from api.problems import Kind
+from api.problems import Code, Kind
 from jobs import ids
 from jobs.ending import Ending
 from jobs.failures import FailureKind
@@ -45,6 +45,8 @@ STATUSES: dict[FailureKind, int] = {
     FailureKind.DEADLINE_PASSED: 504,
 }
 """400 and 422: mend the request or its intent; 409: somebody cancelled it; 502 to 504: no provider could; 500: us."""
+CODES: dict[FailureKind, str] = {FailureKind.CONTEXT_TOO_LONG: Code.CONTEXT_TOO_LONG}
+"""Where OpenAI has a code of its own that its clients look for; else the kind is the code."""
 NEVER_AGAIN = {"x-should-retry": "false"}
 
 
@@ -52,7 +54,7 @@ class Failed(msgspec.Struct, frozen=True):
     """Why there is no answer."""
 
     code: str
-    """A kind of failure, `job_purged`, or for streams `stream_broken`."""
+    """A kind of failure (or its name at OpenAI), `job_purged`, or for streams `stream_broken`."""
     message: str
     status: int
 
@@ -61,7 +63,8 @@ class Failed(msgspec.Struct, frozen=True):
         kind = Kind.INVALID if self.status < 500 else Kind.SERVER
         name = ids.show("job", job_id)
         message = f"{self.message}; GET /v1/jobs/{name} has the whole story"
-        return {"message": message, "type": kind, "param": None, "code": self.code, "job": name}
+        param = "messages" if self.code == Code.CONTEXT_TOO_LONG else None
+        return {"message": message, "type": kind, "param": param, "code": self.code, "job": name}
 
 
 LATE = Failed(FailureKind.DEADLINE_PASSED, "the job did not end by its deadline", STATUSES[FailureKind.DEADLINE_PASSED])
@@ -79,7 +82,7 @@ def failed(ending: Ending | None) -> Failed:
         return PURGED
     told = ending.error or {"kind": _KINDS[ending.state], "message": f"the job was {ending.state.value}"}
     kind = FailureKind(told["kind"])
-    return Failed(kind, told["message"], STATUSES[kind])
+    return Failed(CODES.get(kind, kind), told["message"], STATUSES[kind])
 
 
 _KINDS = {

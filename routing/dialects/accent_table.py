@@ -6,18 +6,26 @@ reference lists; a field that is known to be ignored in silence is not among `ta
 
 import datetime as dt
 
-from routing.dialects.accents import CORE, OFFICIAL, Accent
+from routing.dialects.accents import CORE, EFFORTS, OFFICIAL, Accent
 
 _READ = dt.date(2026, 11, 25)
+_LOOKED_UP = dt.date(2026, 12, 1)
+_SPEAKERS = frozenset({"system", "user", "assistant", "tool"})
 _SAMPLING = {"frequency_penalty", "presence_penalty", "seed"}
 _LOGPROBS = {"logprobs", "top_logprobs"}
 _OPEN_WEIGHTS = {"top_k", "min_p", "repetition_penalty"}
 _OPEN = frozenset(_SAMPLING | _LOGPROBS | _OPEN_WEIGHTS | {"n", "logit_bias", "user", "parallel_tool_calls"})
 """What servers of open weights have in common."""
 
+_FROM_5_4 = r"(?:^|/)gpt-(?:5\.(?:[4-9]|\d\d)|[6-9]|\d\d)(?![\d])"
+"""Models of OpenAI's that answer tools beside any effort but none with 400: "Function tools with reasoning_effort are
+not supported for gpt-5.4 in /v1/chat/completions" (openai/openai-openapi#541; BerriAI/litellm#34569: from gpt-5.6 on
+even without an effort of the caller's, because the usual one is not none)."""
+
 OPENAI = Accent(
-    source="openai 3.54, CompletionCreateParams; developers.openai.com/api/reference",
-    as_of=dt.date(2026, 11, 22),
+    source="openai 3.54, CompletionCreateParams; developers.openai.com/api/reference; openai/openai-openapi#541",
+    as_of=_LOOKED_UP,
+    tools_end_thinking=_FROM_5_4,
     takes=OFFICIAL - CORE,
     max_tokens_field="",
     tool_choices=frozenset({"auto", "none", "required", "named", "allowed_tools"}),
@@ -34,11 +42,14 @@ OPENAI = Accent(
 ACCENTS: dict[str, Accent] = {
     "openai": OPENAI,
     "azure": Accent(
-        source="learn.microsoft.com/azure/ai-foundry/openai/reference, API version 2024-10-21",
+        source="learn.microsoft.com/azure/ai-foundry/openai/reference, API version 2024-10-21; fields of later versions"
+        " are a 400 (Unrecognized request argument): OpenHands/OpenHands#6777",
+        as_of=_LOOKED_UP,
         takes=OFFICIAL - CORE - {"moderation", "service_tier", "verbosity", "web_search_options", "safety_identifier"},
         path="/openai/deployments/{model}/chat/completions?api-version=2024-10-21",
         key_header="api-key",
         key_prefix="",
+        tools_end_thinking=_FROM_5_4,
         max_tokens_field="",
         max_stops=4,
         parts=frozenset({"image_url", "input_audio"}),
@@ -48,44 +59,50 @@ ACCENTS: dict[str, Accent] = {
         call_ids=".{1,40}",
     ),
     "mistral": Accent(
-        source="docs.mistral.ai/api and LiteLLM's transformation for it; recorded traffic",
-        as_of=_READ,
+        source="docs.mistral.ai/api and LiteLLM's transformation for it; recorded traffic; mistral_common 1.13.1;"
+        " prompt_cache_key: strandsagents.com on its Mistral provider",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "seed", "n", "parallel_tool_calls", "prediction", "metadata"}
-            | {"reasoning_effort", "random_seed", "safe_prompt", "prompt_mode", "guardrails"}
+            | {"reasoning_effort", "random_seed", "safe_prompt", "prompt_mode", "guardrails", "prompt_cache_key"}
         ),
+        tried=frozenset({"prompt_cache_key"}),
         renames={"seed": "random_seed"},
         words={"tool_choice": {"required": "any"}},
         max_temperature=1.5,
         efforts=frozenset({"none", "high"}),
-        parts=frozenset({"image_url", "file", "document_url"}),
+        parts=frozenset({"image_url", "input_audio", "file", "document_url", "thinking"}),
+        reads_documents=True,
         files_as_documents=True,
         thoughts="content",
         prefill="prefix",
         call_ids="[A-Za-z0-9]{9}",
     ),
     "deepseek": Accent(
-        source="api-docs.deepseek.com/api/create-chat-completion, /guides/thinking_mode",
-        as_of=_READ,
+        source="api-docs.deepseek.com/api/create-chat-completion, /guides/thinking_mode, /guides/vision;"
+        " strings: BerriAI/litellm#6642, marimo-team/marimo#7036; thoughts: MoonshotAI/kimi-cli#2141;"
+        " forced calls: deepseek-ai/DeepSeek-V3#1376",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "stream_options", "reasoning_effort", "thinking"} | _LOGPROBS
         ),
         max_stops=16,
         effort_fields={
             "none": {"thinking": {"type": "disabled"}},
-            "high": {"thinking": {"type": "enabled"}, "reasoning_effort": "high"},
-            "max": {"thinking": {"type": "enabled"}, "reasoning_effort": "max"},
+            **{word: {"thinking": {"type": "enabled"}, "reasoning_effort": word} for word in EFFORTS[1:]},
         },
-        efforts=frozenset({"none", "high", "max"}),
         has_json_schema=False,
-        has_strict_tools=False,
-        parts=frozenset(),
+        string_roles=_SPEAKERS,
+        demands_thoughts="all",
+        forced_ends_thinking=True,
         has_names=True,
         thoughts="reasoning_content",
     ),
     "dashscope": Accent(
-        source="alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions",
-        as_of=_READ,
+        source="alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions;"
+        " forced calls: cloudwego/eino#994",
+        as_of=_LOOKED_UP,
+        forced_ends_thinking=True,
         takes=frozenset(
             {"presence_penalty", "seed", "n", "parallel_tool_calls", "stream_options", "modalities", "audio"}
             | {"reasoning_effort", "top_k", "enable_thinking", "thinking_budget", "enable_search", "search_options"}
@@ -138,17 +155,17 @@ ACCENTS: dict[str, Accent] = {
         thoughts="reasoning",
     ),
     "openrouter": Accent(
-        source="openrouter.ai/docs/api/reference/parameters, /docs/use-cases/reasoning-tokens",
+        source="openrouter.ai/docs/api/api-reference/chat/create-a-chat-completion, /docs/use-cases/reasoning-tokens",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             (_OPEN - {"n"})
             | {"stream_options", "prediction", "metadata", "verbosity", "modalities", "web_search_options"}
             | {"reasoning_effort", "reasoning", "include_reasoning", "provider", "models", "route", "plugins"}
             | {"transforms", "top_a", "usage", "session_id", "image_config"}
+            | {"cache_control", "service_tier", "prompt_cache_key"}
         ),
-        effort_fields={
-            word: {"reasoning": {"effort": word}}
-            for word in ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-        },
+        tried=frozenset({"service_tier", "prompt_cache_key"}),
+        effort_fields={word: {"reasoning": {"effort": word}} for word in EFFORTS},
         parts=frozenset({"image_url", "input_audio", "file", "video_url"}),
         has_names=True,
         has_developer=True,
@@ -157,16 +174,19 @@ ACCENTS: dict[str, Accent] = {
         has_reasoning_details=True,
     ),
     "xai": Accent(
-        source="docs.x.ai/docs/api-reference",
+        source="docs.x.ai/docs/api-reference, /developers/model-capabilities/text/best-practices; recorded traffic",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "seed", "n", "user", "parallel_tool_calls", "stream_options"}
-            | {"reasoning_effort", "web_search_options", "search_parameters", "deferred"}
+            | {"reasoning_effort", "web_search_options", "search_parameters", "deferred", "prompt_cache_key"}
             | _LOGPROBS
         ),
         max_tokens_field="max_completion_tokens",
         max_stops=4,
         efforts=frozenset({"none", "low", "medium", "high"}),
+        tried=frozenset({"prompt_cache_key"}),
         has_names=True,
+        thoughts="reasoning_content",
     ),
     "cerebras": Accent(
         source="inference-docs.cerebras.ai/resources/openai, /api-reference/chat-completions",
@@ -199,14 +219,15 @@ ACCENTS: dict[str, Accent] = {
         has_done=False,
     ),
     "moonshot": Accent(
-        source="platform.kimi.ai/docs/api/chat, /docs/api/models-overview",
-        as_of=_READ,
+        source="platform.kimi.ai/docs/api/chat, /docs/api/models-overview; strings: LiteLLM's transformation for it;"
+        " thoughts: theopenco/llmgateway#2093; forced calls: simstudioai/sim#5716",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             {"frequency_penalty", "presence_penalty", "n", "stream_options", "thinking", "prompt_cache_key"}
             | {"reasoning_effort"}
         ),
         max_tokens_field="max_completion_tokens",
-        tool_choices=frozenset({"auto", "none"}),
+        tool_choices=frozenset({"auto", "none", "named"}),
         max_temperature=1.0,
         max_stops=5,
         effort_fields={"none": {"thinking": {"type": "disabled"}}, "medium": {"thinking": {"type": "enabled"}}},
@@ -215,32 +236,37 @@ ACCENTS: dict[str, Accent] = {
         fetches_images=False,
         has_names=True,
         prefill="partial",
+        string_roles=_SPEAKERS,
         thoughts="reasoning_content",
+        demands_thoughts="calls",
+        forced_ends_thinking=True,
     ),
     "zai": Accent(
-        source="docs.z.ai/api-reference/llm/chat-completion",
-        as_of=_READ,
+        source="docs.z.ai/api-reference/llm/chat-completion; a named tool_choice: recorded traffic, against that page",
+        as_of=_LOOKED_UP,
         takes=frozenset(
             {"thinking", "reasoning_effort", "do_sample", "request_id", "user_id", "tool_stream", "stream_options"}
         ),
         renames={"user": "user_id"},
-        tool_choices=frozenset({"auto"}),
+        tool_choices=frozenset({"auto", "named"}),
+        tried=frozenset({"tool_choice"}),
         max_temperature=1.0,
         max_stops=1,
         effort_fields={"none": {"thinking": {"type": "disabled"}}, "medium": {"thinking": {"type": "enabled"}}},
         efforts=frozenset({"none", "medium"}),
         has_json_schema=False,
-        has_strict_tools=False,
         parts=frozenset({"image_url", "video_url", "file_url"}),
+        string_roles=_SPEAKERS - {"user"},
         thoughts="reasoning_content",
     ),
     "vllm": Accent(
-        source="docs.vllm.ai/en/latest/serving/openai_compatible_server",
+        source="docs.vllm.ai/en/latest/serving/openai_compatible_server; other fields are taken and ignored:"
+        " vllm-project/vllm, entrypoints/openai/protocol.py",
+        as_of=_LOOKED_UP,
         takes=(_OPEN - {"user"})
         | {"stream_options", "reasoning_effort", "chat_template_kwargs", "structured_outputs", "include_reasoning"}
         | {"best_of", "use_beam_search", "length_penalty", "stop_token_ids", "ignore_eos", "min_tokens", "priority"},
         efforts=frozenset({"none", "low", "medium", "high"}),
-        has_strict_tools=False,
         parts=frozenset({"image_url", "input_audio", "audio_url", "video_url"}),
         has_names=True,
         has_developer=True,
@@ -259,7 +285,9 @@ ACCENTS: dict[str, Accent] = {
         thoughts="reasoning",
     ),
     "google": Accent(
-        source="ai.google.dev/gemini-api/docs/openai, /docs/thought-signatures",
+        source="ai.google.dev/gemini-api/docs/openai, /docs/thought-signatures; other fields are a 400 (Unknown name):"
+        " davidmigloz/langchain_dart#726, sleepydeer666/RPGBox#2",
+        as_of=_LOOKED_UP,
         takes=frozenset({"n", "stream_options", "reasoning_effort", "extra_body", "modalities"}),
         max_stops=5,
         efforts=frozenset({"none", "minimal", "low", "medium", "high"}),

@@ -53,6 +53,10 @@ OFFICIAL = CORE | {
 }
 """The body as OpenAI's own types have it (openai 3.54, `CompletionCreateParams`)."""
 
+BLANK = " "
+"""Stands for thoughts that did not come back, where they are demanded. Moonshot takes the empty string for missing and
+a space for thoughts (theopenco/llmgateway#2093, tried at the API on 2026-04-26); DeepSeek takes both."""
+
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Words of `reasoning_effort`, rising."""
 
@@ -63,10 +67,14 @@ class Accent(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     """Where the facts come from."""
     as_of: dt.date | None = None
-    """The day on which the source was read, or said so itself; None: commonly known, no page was read for it."""
+    """The day on which the source was read, or said so itself. None: nobody looked; then every field is tried."""
     takes: frozenset[str] = frozenset()
     """Fields beyond CORE, official ones and the vendor's own. A known field that is not here is left out and reported,
     or refused when the answer would be another without it; a field that no accent knows is passed on."""
+
+    tried: frozenset[str] = frozenset()
+    """Fields that the provider's reference does not list, or not in every form: they are sent because calls with them
+    were answered. A 400 that names one corrects it for the running yard (`routing.dialects.doubts`)."""
 
     path: str = "/chat/completions"
     """Below the base URL; `{model}` is the upstream's name, quoted."""
@@ -87,6 +95,10 @@ class Accent(msgspec.Struct, frozen=True, kw_only=True):
     """Words of `reasoning_effort` that the wire knows; the model may take fewer."""
     effort_fields: Mapping[str, Mapping[str, Any]] = {}
     """By word of `reasoning_effort`: the fields that say so here, instead of it."""
+    forced_ends_thinking: bool = False
+    """A call can be forced only while the model does not think, so it is told not to."""
+    tools_end_thinking: str = ""
+    """Pattern of names of models that take tools only while they do not think; empty: none."""
     has_json_mode: bool = True
     has_json_schema: bool = True
     has_strict_tools: bool = True
@@ -99,6 +111,8 @@ class Accent(msgspec.Struct, frozen=True, kw_only=True):
     """Types of content parts beside text and refusal."""
     fetches_images: bool = True
     """False: an image must be given as a data URI."""
+    reads_documents: bool = False
+    """The provider itself reads documents for its models, whatever they can."""
     files_as_documents: bool = False
     """A file part leaves as Mistral's `document_url`."""
     has_names: bool = False
@@ -111,9 +125,14 @@ class Accent(msgspec.Struct, frozen=True, kw_only=True):
     """Takes Anthropic's `cache_control` on parts, messages and tools."""
     has_cache_breakpoints: bool = False
     """Takes OpenAI's `prompt_cache_breakpoint` on parts."""
+    string_roles: frozenset[str] = frozenset()
+    """Roles whose content must be one string where it is text alone; a list of text parts is joined there."""
     thoughts: str = ""
     """Where an assistant message carries its reasoning back: reasoning_content, reasoning, content (thinking parts as
     Mistral has them), or empty: nowhere."""
+    demands_thoughts: str = ""
+    """Messages of the assistant that must bring their thoughts back while the model thinks: calls (those that call
+    tools), all (all, once there are tools), or empty: none. Thoughts that are not there leave as `BLANK`."""
     has_reasoning_details: bool = False
     has_signatures: bool = False
     """Takes Google's `tool_calls[].extra_content`."""

@@ -68,19 +68,35 @@ class BlockWriter:
         blocks = [block for part in turn.parts if (block := self._block(part)) is not None]
         return {"role": turn.role, "content": blocks}
 
-    def set_marks(self) -> None:
-        """Put `cache_control` on the blocks: the last four, each living as long as the wire allows there."""
-        for _, mark in self._marked[:-MAX_MARKS]:
+    def set_marks(self, whole: CacheMark | None, messages: list[Block]) -> Block | None:
+        """Put `cache_control` on the blocks: the last ones, each living as long as the wire allows there.
+
+        `whole` is the mark of the request itself, by which the API marks the last block; it counts as one of the four,
+        and comes last. Returns what is to stand for it; None where the last block bears a mark of its own.
+        """
+        most = MAX_MARKS - (whole is not None)
+        for _, mark in self._marked[:-most]:
             drop(self._notes, mark.field, f"a request may bear {MAX_MARKS} cache marks: the last ones stay")
         is_short = False
-        for block, mark in self._marked[-MAX_MARKS:]:
-            life = _LIVES.get(mark.ttl, "5m")
-            if life == "1h" and is_short:
-                life = "5m"  # marks that live longer must come first
-            is_short |= life != "1h"
-            if mark.ttl is not None and life != mark.ttl:
-                self._notes.append(Adaptation(f"{mark.field}.ttl", "changed", f"a cache can live {life} here"))
-            block["cache_control"] = {"type": "ephemeral"} | ({} if life is None else {"ttl": life})
+        for block, mark in self._marked[-most:]:
+            block["cache_control"] = self._life(mark, is_short=is_short)
+            is_short |= block["cache_control"].get("ttl") != "1h"
+        if whole is None:
+            return None
+        automatic = self._life(whole, is_short=is_short)
+        last = messages[-1]["content"][-1] if messages and messages[-1]["content"] else {}
+        if "cache_control" not in last:
+            return automatic
+        drop(self._notes, whole.field, "the last block bears a mark of its own")
+        return None
+
+    def _life(self, mark: CacheMark, *, is_short: bool) -> Block:
+        """The mark as the wire has it: those that live longer must come first."""
+        life = _LIVES.get(mark.ttl, "5m")
+        life = "5m" if life == "1h" and is_short else life
+        if mark.ttl is not None and life != mark.ttl:
+            self._notes.append(Adaptation(f"{mark.field}.ttl", "changed", f"a cache can live {life} here"))
+        return {"type": "ephemeral"} | ({} if life is None else {"ttl": life})
 
     def _block(self, part: Part) -> Block | None:
         match part:

@@ -10,7 +10,7 @@ from routing.catalog import Model, Target
 from routing.dialects.anthropic_blocks import Block, BlockWriter, begins_with_thoughts, is_in_tool_loop
 from routing.dialects.anthropic_thinking import Setting, Thinking, fit_thinking
 from routing.dialects.anthropic_tools import Tooling, ToolWriter
-from routing.dialects.parts import Notes, Text, cannot, drop, note_stream_options
+from routing.dialects.parts import Notes, Text, cannot, drop, note_stream_options, read_mark
 from routing.dialects.toolkit import FIELDS, Toolkit
 from routing.dialects.turns import ASSISTANT, SYSTEM, USER, Conversation, Turn
 
@@ -30,6 +30,7 @@ HANDLED = FIELDS | {
     "user",
     "safety_identifier",
     "service_tier",
+    "cache_control",
 }
 """Fields of the body that this module answers for; the rest is `routing.dialects.fields.leftovers`."""
 
@@ -90,7 +91,8 @@ class _Builder:
         self._put_tools(tooling, thinking)
         self._put_sampling(thinking)
         self._put_rest()
-        self._writer.set_marks()
+        if (automatic := self._writer.set_marks(read_mark(self._body, "", self._notes), messages)) is not None:
+            self._made["cache_control"] = automatic
         return Built(self._made, tuple(self._notes), is_json_told=tooling.instruction is not None)
 
     def _max_tokens(self) -> int:

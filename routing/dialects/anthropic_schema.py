@@ -11,6 +11,7 @@ import msgspec
 
 from jobs.chat import Adaptation
 from routing.dialects.parts import Notes
+from routing.dialects.references import DEFS, settled
 from routing.dialects.schemas import Schema
 
 FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
@@ -34,7 +35,10 @@ def strict_schema(schema: Schema, where: str, more: frozenset[str] | None, notes
     refers to itself or does not say what a value is.
     """
     lost: set[str] = set()
-    strict = _Strict((more or frozenset()) - _LIMITED.keys(), lost).of(schema, 0)
+    plain, dangling = settled(schema)
+    if dangling:
+        raise NotStrictError("a $ref of the schema leads nowhere")
+    strict = _Strict((more or frozenset()) - _LIMITED.keys(), lost).of(plain, 0)
     if lost:
         reason = f"strict schemas here can't hold {', '.join(sorted(lost))}: told to the model in words"
         notes.append(Adaptation(where, "changed", reason))
@@ -49,7 +53,7 @@ class _Strict:
     def of(self, schema: Any, depth: int) -> dict[str, Any]:
         if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
             raise NotStrictError("the schema is no object of keywords, or nested too deep")
-        definitions = schema.get("$defs") or schema.get("definitions")
+        definitions = schema.get("$defs")
         if isinstance(definitions, Mapping) and any(_refers(definitions, name) for name in definitions):
             raise NotStrictError("the schema refers to itself")
         kinds = schema.get("type")
@@ -121,5 +125,5 @@ def _references(schema: Any) -> list[str]:
     if not isinstance(schema, Mapping):
         return []
     ref = schema.get("$ref")
-    here = [ref.rpartition("/")[2]] if isinstance(ref, str) else []
+    here = [ref.removeprefix(DEFS)] if isinstance(ref, str) else []
     return here + [found for inner in schema.values() for found in _references(inner)]

@@ -73,8 +73,12 @@ def fit_thinking(body: Mapping[str, Any], model: Model, setting: Setting, notes:
         return _off(model, field, notes)
     obstacle = _obstacle(word, model, setting)
     if obstacle is not None:
-        drop(notes, field, obstacle)
-        return DISABLED if setting.obstacle and is_adaptive(model) and _can_be_off(model) else OFF
+        off = DISABLED if setting.obstacle and is_adaptive(model) and _can_be_off(model) else OFF
+        if effort is None or obstacle != setting.obstacle or not is_adaptive(model):
+            drop(notes, field, obstacle)
+            return off
+        notes.append(Adaptation(field, "changed", f"{obstacle}: its effort goes for all that it writes"))
+        return Thinking(off.config, _nearest(word, model, field, notes))
     shown = _shown(own, notes)
     if is_adaptive(model):
         if isinstance(own, Mapping) and own.get("budget_tokens") is not None:

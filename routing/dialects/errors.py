@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from jobs.failures import Failure, FailureKind, Scope, TokenLimit
+from routing.dialects.accent_table import EXTENSIONS
+from routing.dialects.accents import OFFICIAL
 from routing.dialects.error_facts import Facts, Sign
 from routing.dialects.error_phrases import PHRASES
 from routing.dialects.error_words import WORDS
@@ -69,40 +71,7 @@ _CODE = re.compile(r"(?=.{1,100}\Z)[A-Za-z_.:/-]*(?:[0-9][A-Za-z_.:/-]*){0,4}", 
 """A code is an identifier with few digits. Anything else may be prose (the prompt) or a key: not to be shown."""
 
 _PARAM = re.compile(r"(?P<field>[a-z_]{1,40})(?:\[[0-9]{1,4}\]|\.[A-Za-z_]{1,40}){0,8}", re.ASCII)
-_FIELDS = frozenset(
-    [
-        "messages",
-        "model",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
-        "temperature",
-        "top_p",
-        "top_logprobs",
-        "logprobs",
-        "n",
-        "seed",
-        "stop",
-        "stream",
-        "stream_options",
-        "max_tokens",
-        "max_completion_tokens",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-        "user",
-        "reasoning_effort",
-        "modalities",
-        "audio",
-        "prediction",
-        "store",
-        "metadata",
-        "service_tier",
-        "functions",
-        "function_call",
-    ]
-)
+_FIELDS = OFFICIAL | EXTENSIONS
 """A field to name to the caller is a path that begins with a field of the body, so it can hold no piece of a prompt."""
 
 
@@ -144,7 +113,7 @@ def answered(said: Said, status: int, headers: Mapping[str, str], known: Facts =
         wait_s = wait_s or longest((wait_s, limit_reset_s(headers)))
         limit = said.limit or token_limit(headers)
     sentence = _sentence(kind, status, said.code, said.field)
-    return Failure(kind, sentence, status, said.code, wait_s, scope, limit)
+    return Failure(kind, sentence, status, said.code, wait_s, scope, limit, said.field)
 
 
 def over_limit(failure: Failure, input_tokens: int, output_tokens: int) -> Failure:

@@ -35,6 +35,7 @@ WHY: dict[str, str] = {
     "logit_bias": "this wire has no bias on tokens, and its tokens are others",
     "audio": "this wire answers in text only",
     "store": "this wire keeps no completions to be fetched later",
+    "cache_control": "this wire keeps the beginnings of prompts by itself, and takes no marks for it",
     "stream_options": "this wire has no such option of its streams",
 }
 UNPLACED = "this wire has no place for it"

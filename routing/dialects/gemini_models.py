@@ -4,12 +4,19 @@ The wire is one, but its models are not: what one takes, another answers with st
 here stand the differences in form that have no field there. A name that no family knows is taken for a current model.
 """
 
+import functools
 import re
 
 import msgspec
 
 from routing.catalog import Model, Target
 
+SIGNED = ("google", "thought_signature")
+"""Where a call bears its signature: `extra_content.google.thought_signature`, as on Google's OpenAI-compatible face."""
+UNSIGNED = "skip_thought_signature_validator"
+"""Stands for the signature of a call that another model made (ai.google.dev/gemini-api/docs/thought-signatures)."""
+VERTEX = "vertex"
+"""Part of the name of a provider that is Google's cloud, as in the catalogue."""
 LEVELS = ("minimal", "low", "medium", "high", "xhigh")
 """`thinkingLevel` by the SDK (google-genai 3.6.1), least first; upper case on the wire."""
 BUDGETS_TOKENS = {"minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576, "xhigh": 24_576, "max": 24_576}
@@ -28,7 +35,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     can_be_thoughtless: bool = False
     """Takes a budget of 0."""
     takes_json_schema: bool = True
-    """`parametersJsonSchema` and `responseJsonSchema`; else only the subset of OpenAPI 3.0."""
+    """`parametersJsonSchema`; else only `parameters`, in the subset of OpenAPI 3.0."""
+    takes_response_schema: bool = True
+    """`responseJsonSchema`; else only `responseSchema`, in that subset."""
     mixes_tools_and_json: bool = True
     """A response MIME type beside functions."""
     has_call_ids: bool = True
@@ -39,6 +48,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     """Refuses the calls of the current turn without `thoughtSignature`."""
     takes_urls: bool = True
     """Fetches `fileData.fileUri` from any public address."""
+    takes_buckets: bool = False
+    """Fetches it from Google's storage (`gs://`), too."""
     takes_penalties: bool = False
     takes_logprobs: bool = False
     """Where the catalogue does not say."""
@@ -53,6 +64,7 @@ UNKNOWN = Family(demands_signatures=False, takes_penalties=True, takes_logprobs=
 _OLD = Family(
     thinking="none",
     takes_json_schema=False,
+    takes_response_schema=False,
     mixes_tools_and_json=False,
     has_call_ids=False,
     takes_media_in_results=False,
@@ -62,7 +74,13 @@ _OLD = Family(
     takes_logprobs=True,
 )
 _SECOND = msgspec.structs.replace(
-    _OLD, thinking="budget", takes_json_schema=True, takes_urls=True, takes_penalties=False, takes_logprobs=False
+    _OLD,
+    thinking="budget",
+    takes_json_schema=True,
+    takes_response_schema=True,
+    takes_urls=True,
+    takes_penalties=False,
+    takes_logprobs=False,
 )
 
 FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = (
@@ -70,7 +88,10 @@ FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = (
     # /docs/function-calling, /docs/thought-signatures. URLs: /docs/file-input-methods. Penalties and log-probabilities
     # are answered with "... is not enabled for this model" from 2.5 on (google-gemini/cookbook issue 1290,
     # googleapis/python-genai issue 1921).
-    (re.compile(r"gemini-(1|2\.0|2-|exp-1)|learnlm"), _OLD),
+    # Log-probabilities: at Google's own API only, Vertex answers them (recorded traffic, 2026-12-01).
+    # responseJsonSchema of 2.0: recorded traffic, 2026-12-01.
+    (re.compile(r"gemini-(2\.0|2-)"), msgspec.structs.replace(_OLD, takes_response_schema=True)),
+    (re.compile(r"gemini-(1|exp-1)|learnlm"), _OLD),
     (
         re.compile(r"gemini-2\.5-flash-lite"),
         msgspec.structs.replace(_SECOND, least_budget_tokens=512, can_be_thoughtless=True),
@@ -95,7 +116,19 @@ def family_of(target: Target) -> Family:
     >>> family_of(Target(served, Model("google/gemini-2.5-pro"))).most_budget_tokens
     32768
     """
-    for name in (target.deployment.upstream, target.model.id):
+    family = family_named(target.deployment.upstream, target.model.id)
+    return at_vertex(family) if VERTEX in target.deployment.provider else family
+
+
+@functools.cache
+def at_vertex(family: Family) -> Family:
+    """The same models at Vertex, which is the same wire."""
+    return msgspec.structs.replace(family, takes_logprobs=True, takes_buckets=True)
+
+
+def family_named(*names: str) -> Family:
+    """The family of the first name that is one of Google's."""
+    for name in names:
         for pattern, family in FAMILIES:
             if pattern.search(name):
                 return family

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from jobs.chat import Adaptation
 from routing.catalog import Model
 from routing.dialects.arguments import object_of
-from routing.dialects.gemini_models import Family
+from routing.dialects.gemini_models import SIGNED, UNSIGNED, Family
 from routing.dialects.names import escaped
 from routing.dialects.parts import (
     Audio,
@@ -31,10 +31,6 @@ Block = dict[str, Any]
 
 THOUGHTS = "google-gemini-v1"
 """`format` of a reasoning detail that is Gemini's."""
-SIGNED = ("google", "thought_signature")
-"""Where a call bears its signature: `extra_content.google.thought_signature`, as on Google's OpenAI-compatible face."""
-UNSIGNED = "skip_thought_signature_validator"
-"""Stands for the signature of a call that another model made (ai.google.dev/gemini-api/docs/thought-signatures)."""
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}")
 """Of a function (wire-formats 2.6 case 17)."""
 IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"})
@@ -59,8 +55,21 @@ BY_SUFFIX = {
     ".heic": "image/heic",
     ".heif": "image/heif",
     ".pdf": PDF,
+    **{f".{name}": mime for name, mime in SOUNDS.items()},
+    ".mp4": "video/mp4",
+    ".mpeg": "video/mpeg",
+    ".mpg": "video/mpg",
+    ".mov": "video/mov",
+    ".avi": "video/avi",
+    ".flv": "video/x-flv",
+    ".webm": "video/webm",
+    ".wmv": "video/wmv",
+    ".3gp": "video/3gpp",
 }
 """What an address holds: the wire must be told."""
+YOUTUBE = ("https://www.youtube.com/", "https://youtube.com/", "https://youtu.be/")
+"""Addresses of videos that every model takes, and that need no type (ai.google.dev/gemini-api/docs/video-understanding,
+2026-12-01)."""
 NO_MARKS = "this wire keeps the beginnings of prompts by itself, and takes no marks for it"
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 
@@ -236,8 +245,11 @@ class PartWriter:
     def _source(self, field: str, url: str | None, mime: str | None, data: str | None) -> Block:
         if url is None:
             return {"inlineData": {"mimeType": mime, "data": data}}
-        told = mime or _mime_of(url)
-        if not self._family.takes_urls or not url.startswith("https://"):
+        told = _mime_of(url) or mime
+        if url.startswith(YOUTUBE):
+            return {"fileData": {"fileUri": url}}
+        can = self._family.takes_urls and url.startswith("https://")
+        if not can and not (self._family.takes_buckets and url.startswith("gs://")):
             cannot(field, "the model fetches nothing from this address; send the data itself")
         if told is None:
             cannot(field, "this wire must be told what the address holds, and its name does not say; send the data")

@@ -7,16 +7,14 @@ status 400 (wire-formats 2.6 case 18). All that a schema loses is named in one a
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from jobs.chat import Adaptation
 from routing.dialects.parts import Notes
+from routing.dialects.references import DEFS, NOWHERE, inner_mapped, joined, settled
 from routing.dialects.schemas import Schema
 
 MAX_DEPTH = 40
 MAX_NODES = 5_000
 """Of a schema with its references written out; what is beyond becomes an open object."""
-_REF_NEIGHBOURS = frozenset({"$ref", "$defs", "$id", "$anchor"})
 _SILENT = frozenset({"$schema", "$id", "$comment", "$anchor", "$defs", "definitions"})
 """Say nothing about the value, or were written out where they are meant."""
 _KEPT = frozenset(
@@ -44,12 +42,15 @@ _FORMATS = {
 _TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 
 
-def json_schema(schema: Schema, where: str, notes: Notes) -> dict[str, Any]:
+def json_schema(schema: Schema, where: str, notes: Notes, *, is_settled: bool = False) -> dict[str, Any]:
     """A schema for the fields that take JSON Schema: beside `$ref` only keywords with a `$` may stand there."""
-    if b'"$ref"' not in msgspec.json.encode(schema):
-        return dict(schema)
+    plain, dangling = settled(schema) if not is_settled else (schema, 0)
+    if dangling:
+        notes.append(Adaptation(where, "changed", NOWHERE))
+    if "$defs" not in plain:
+        return dict(plain)
     lost: set[str] = set()
-    clean = _without_neighbours(schema, lost, 0)
+    clean = _without_neighbours(plain, lost, 0)
     if lost:
         reason = f"beside $ref nothing else can stand on this wire: {', '.join(sorted(lost))} left out there"
         notes.append(Adaptation(where, "changed", reason))
@@ -57,16 +58,12 @@ def json_schema(schema: Schema, where: str, notes: Notes) -> dict[str, Any]:
 
 
 def _without_neighbours(schema: Any, lost: set[str], depth: int) -> Any:
-    if depth > MAX_DEPTH:
+    if depth > MAX_DEPTH or not isinstance(schema, Mapping):
         return schema
-    if isinstance(schema, list):
-        return [_without_neighbours(inner, lost, depth + 1) for inner in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    if isinstance(schema.get("$ref"), str) and not schema.keys() <= _REF_NEIGHBOURS:
-        lost.update(schema.keys() - _REF_NEIGHBOURS)
-        schema = {key: value for key, value in schema.items() if key in _REF_NEIGHBOURS}
-    return {key: _without_neighbours(inner, lost, depth + 1) for key, inner in schema.items()}
+    if isinstance(schema.get("$ref"), str):
+        lost.update(schema.keys() - {"$ref"})
+        return {"$ref": schema["$ref"]}
+    return inner_mapped(schema, lambda inner, *_: _without_neighbours(inner, lost, depth + 1))
 
 
 def openapi_schema(schema: Schema, where: str, notes: Notes) -> dict[str, Any]:
@@ -75,8 +72,12 @@ def openapi_schema(schema: Schema, where: str, notes: Notes) -> dict[str, Any]:
     References are written out (one that leads back to itself ends in an open object), `const` becomes `enum`, null
     among the types becomes `nullable`. What has no form is left out, and named in the one adaptation.
     """
-    rewriter = _Rewriter(schema)
-    made = rewriter.of(schema, ())
+    plain, dangling = settled(schema, opens_root=False)
+    rewriter = _Rewriter(plain)
+    made = rewriter.of(plain, ())
+    if dangling:
+        rewriter.lost -= {"what allows any value"}
+        rewriter.lost |= {"references to nothing"}
     if rewriter.lost:
         reason = f"schemas can't hold this for the model: {', '.join(sorted(rewriter.lost))}"
         notes.append(Adaptation(where, "changed", reason[:500]))
@@ -85,7 +86,7 @@ def openapi_schema(schema: Schema, where: str, notes: Notes) -> dict[str, Any]:
 
 class _Rewriter:
     def __init__(self, root: Schema) -> None:
-        self._root = root
+        self._definitions: Schema = root.get("$defs", {})
         self.lost: set[str] = set()
         self._nodes = 0
 
@@ -111,19 +112,15 @@ class _Rewriter:
         return made
 
     def _referred(self, ref: str, schema: Schema, trail: tuple[str, ...]) -> dict[str, Any]:
-        target = self._target(ref)
-        if target is None or ref in trail:
-            self.lost.add("references without end" if target is not None else "references to nothing")
+        target = self._definitions.get(ref.removeprefix(DEFS))
+        if not isinstance(target, Mapping) or ref in trail:
+            self.lost.add("references without end" if ref in trail else "what allows any value")
             return {"type": "OBJECT"}
         beside = {key: value for key, value in schema.items() if key != "$ref"}
-        return self.of({**target, **beside}, (*trail, ref))
-
-    def _target(self, ref: str) -> Schema | None:
-        """What a reference into this schema means: `#`, `#/$defs/x`, `#/properties/a/items`."""
-        at: Any = self._root
-        for step in ref.removeprefix("#").split("/")[1:] if ref.startswith("#") else ("",):
-            at = at.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(at, Mapping) else None
-        return at if isinstance(at, Mapping) else None
+        both = joined(target, beside)
+        if both is None:
+            both = self._joined({"allOf": [target, beside]})
+        return self.of(both, (*trail, ref))
 
     def _joined(self, given: dict[str, Any]) -> dict[str, Any]:
         """`allOf` as one schema: later keywords win, properties and what is required are put together."""
@@ -131,7 +128,7 @@ class _Rewriter:
         joined: dict[str, Any] = {}
         for branch in (*given.pop("allOf"), given):
             ref = branch.get("$ref") if isinstance(branch, Mapping) else None
-            target = self._target(ref) if isinstance(ref, str) else branch
+            target = self._definitions.get(ref.removeprefix(DEFS)) if isinstance(ref, str) else branch
             for key, value in target.items() if isinstance(target, Mapping) else ():
                 before = joined.get(key)
                 if key == "properties" and isinstance(before, Mapping) and isinstance(value, Mapping):

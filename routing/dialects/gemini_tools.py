@@ -61,14 +61,17 @@ class ToolWriter:
         if has_arguments(tool.parameters):
             field = f"{tool.function_field}.parameters"
             root = object_schema(tool.parameters, field, self._notes)
-            function |= self._schema(root, field, "parametersJsonSchema", "parameters")
+            if self._family.takes_json_schema:
+                function["parametersJsonSchema"] = json_schema(root, field, self._notes, is_settled=True)
+            else:
+                function["parameters"] = openapi_schema(root, field, self._notes)
         return function
 
-    def _schema(self, schema: Schema, field: str, whole: str, subset: str) -> Block:
-        """The schema under the name of the field that takes it."""
-        if self._family.takes_json_schema:
-            return {whole: json_schema(schema, field, self._notes)}
-        return {subset: openapi_schema(schema, field, self._notes)}
+    def _response(self, schema: Schema, field: str) -> Block:
+        """The answer's schema under the name of the field that takes it."""
+        if self._family.takes_response_schema:
+            return {"responseJsonSchema": json_schema(schema, field, self._notes)}
+        return {"responseSchema": openapi_schema(schema, field, self._notes)}
 
     def _choice(self, choice: ToolChoice | None) -> Block | None:
         if choice is None:
@@ -111,7 +114,7 @@ class ToolWriter:
                 self._notes.append(
                     Adaptation(f"{field}.strict", "added", "this wire keeps every schema by construction")
                 )
-            made = self._schema(schema, f"{field}.schema", "responseJsonSchema", "responseSchema")
+            made = self._response(schema, f"{field}.schema")
             return {"responseMimeType": JSON, **made}, None
         if schema is not None:
             reason = f"{obstacle or 'the model keeps no schema by construction'}: told in words"

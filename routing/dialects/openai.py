@@ -11,6 +11,7 @@ from routing.catalog import Target
 from routing.dialects.accent_table import ACCENTS, OPENAI
 from routing.dialects.accents import Accent
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReply, WireRequest
+from routing.dialects.doubts import corrected
 from routing.dialects.endings import end_fault, meaning, told_end
 from routing.dialects.errors import UNREADABLE, failure
 from routing.dialects.openai_clean import clean
@@ -31,6 +32,7 @@ from routing.dialects.openai_shape import (
     token_logprobs,
 )
 from routing.dialects.openai_stream import OpenAIStreamDecoder
+from routing.dialects.openai_thinking import fit_thinking
 from routing.dialects.openai_tools import fit_format, fit_tools
 from routing.dialects.openai_usage import is_odd, read_usage, usage_of
 
@@ -58,11 +60,14 @@ class OpenAIDialect:
         """The caller's body as this accent and this model take it. `target.accent`, when given, is the one spoken."""
         accent = ACCENTS.get(target.accent, self._accent)
         upstream = target.deployment.upstream
-        draft = Draft({**request.body, "model": upstream}, accent, target.model)
+        draft = Draft({**request.body, "model": upstream}, accent, target.model, given=request.body, upstream=upstream)
+        if target.refuted:
+            draft.refuted, draft.model = target.refuted, corrected(target.model, target.refuted)
         try:
             modernise(draft)
             fit_fields(draft, asking)
             fit_tools(draft)
+            fit_thinking(draft)
             fit_messages(draft)
             fit_format(draft)
         except Refused as refused:

@@ -26,7 +26,14 @@ def content_of(draft: Draft, where: str, message: Message) -> Any:
     content = message.get("content")
     if not isinstance(content, list):
         return content
-    return [_part(draft, f"{where}.content[{place}]", part) for place, part in enumerate(content)]
+    parts = [_part(draft, f"{where}.content[{place}]", part) for place, part in enumerate(content)]
+    return joined(parts) if message.get("role") in draft.accent.string_roles and all(map(_is_text, parts)) else parts
+
+
+def joined(parts: list[Any]) -> str:
+    """Text parts as one string, a line for each, as vLLM renders them (its `--chat-template-content-format string`)."""
+    texts = (part.get("text") for part in parts)
+    return "\n".join(text for text in texts if isinstance(text, str) and text)
 
 
 def _part(draft: Draft, where: str, part: Any) -> Any:
@@ -60,6 +67,8 @@ def check_sense(draft: Draft, where: str, kind: str) -> None:
         raise Refused(where, f"the provider's API takes no parts of type {kind[:40]}")
     if kind in SENSES:
         ability, reason = SENSES[kind]
+        if ability == "has_pdf" and draft.accent.reads_documents:
+            return
         if has(draft.model, ability) is False:
             raise Refused(where, reason)
 

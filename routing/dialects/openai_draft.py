@@ -10,6 +10,7 @@ from routing.catalog import Model
 from routing.dialects.accents import Accent
 
 NO_FIELD = "the provider's API has no such field"
+REFUTED = "the provider lately answered 400 to it, and is not asked for it again for an hour"
 
 
 class Refused(Exception):
@@ -28,6 +29,12 @@ class Draft(msgspec.Struct):
     accent: Accent
     model: Model
     adaptations: list[Adaptation] = msgspec.field(default_factory=list)
+    given: Mapping[str, Any] = {}
+    """The caller's body."""
+    upstream: str = ""
+    """The model's name at the provider."""
+    refuted: frozenset[str] = frozenset()
+    """Fields of the caller's that the deployment is known not to take for now."""
     is_json_told: bool = False
     """The model is asked for JSON in words and by nothing else."""
 
@@ -47,6 +54,22 @@ class Draft(msgspec.Struct):
         self.body[field] = value
         if before != value or type(before) is not type(value):
             self.told(field, "added" if before is None else "changed", reason)
+
+    def say(self, field: str, fields: Mapping[str, Any], what: str) -> bool:
+        """Say a field of the caller's in other fields, its own name among them or not.
+
+        The caller may have written one of these, too: then that stands, and the field is told as left out with `what`
+        the other is ("the provider's own name for it"). No value of a caller's is ever written over.
+        Returns whether the field was said.
+        """
+        given = {name: self.body[name] for name in fields if name != field and self.body.get(name) is not None}
+        is_same = field in fields and all(given[name] == fields[name] for name in given)
+        if given and not is_same:
+            self.drop(field, f"{' and '.join(given)} is given, too, and is {what}")
+            return False
+        self.body.pop(field, None)
+        self.body.update(fields)
+        return True
 
 
 DEFAULTS: Mapping[str, tuple[Any, ...]] = {

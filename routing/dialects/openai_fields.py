@@ -6,7 +6,8 @@ from typing import Any
 from routing.dialects.accent_table import EXTENSIONS
 from routing.dialects.accents import CORE, EFFORTS, OFFICIAL
 from routing.dialects.base import Asking
-from routing.dialects.openai_draft import NO_FIELD, Draft, Refused, is_default
+from routing.dialects.doubts import ABILITIES
+from routing.dialects.openai_draft import NO_FIELD, REFUTED, Draft, Refused, is_default
 
 KNOWN = OFFICIAL | EXTENSIONS
 
@@ -39,15 +40,27 @@ def fit_fields(draft: Draft, asking: Asking) -> None:
 
 def _leave_out(draft: Draft) -> None:
     takes, renames = draft.accent.takes, draft.accent.renames
+    if draft.accent.as_of is None:
+        takes = KNOWN  # what no dated source forbids is tried
     for field, value in tuple(draft.body.items()):
         if value is None:
             del draft.body[field]  # null is how OpenAI's API writes "not given"
+        elif field in draft.refuted:
+            _leave_refuted(draft, field, value)
         elif field in CORE or field in takes or renames.get(field) in takes or field not in KNOWN:
             continue
         elif field in ESSENTIAL and not is_default(field, value):
             raise Refused(field, ESSENTIAL[field])
         else:
             draft.drop(field, NO_FIELD)
+
+
+def _leave_refuted(draft: Draft, field: str, value: Any) -> None:
+    """What is not taken for now; tools and the format of the answer have ways of their own (`doubts.ABILITIES`)."""
+    if field in ESSENTIAL and not is_default(field, value):
+        raise Refused(field, REFUTED)
+    if field not in ABILITIES:
+        draft.drop(field, REFUTED)
 
 
 def _fit_length(draft: Draft) -> None:
@@ -99,19 +112,16 @@ def _fit_effort(draft: Draft) -> None:
         if effort != "none":
             draft.told("reasoning_effort", "dropped", NO_REASONING)
         return
-    taken = accent.efforts if model.reasoning_efforts is None else accent.efforts & model.reasoning_efforts
+    known = accent.efforts if model.reasoning_efforts is None else model.reasoning_efforts & set(EFFORTS)
+    taken = (accent.efforts & known) or known  # the model's own words are tried where the provider's are others
     if not taken:
-        draft.drop("reasoning_effort", "neither word for the effort that the model takes is one of the provider's")
+        draft.drop("reasoning_effort", NO_REASONING)
         return
     nearest = nearest_effort(effort, taken)
-    fields = accent.effort_fields.get(nearest)
-    if fields is not None and any(body.get(field) is not None for field in fields if field != "reasoning_effort"):
-        draft.drop("reasoning_effort", f"{' and '.join(fields)} is given, too, and says more")
-        return
-    draft.change("reasoning_effort", nearest, f"takes only {', '.join(word for word in EFFORTS if word in taken)}")
-    if fields is not None:
-        del body["reasoning_effort"]
-        body.update(fields)
+    fields = accent.effort_fields.get(nearest, {"reasoning_effort": nearest})
+    if draft.say("reasoning_effort", fields, "the provider's own word for it") and nearest != effort:
+        words = ", ".join(word for word in EFFORTS if word in taken)
+        draft.told("reasoning_effort", "changed", f"takes only {words}")
 
 
 def nearest_effort(effort: str, taken: frozenset[str]) -> str:
@@ -131,7 +141,8 @@ def _fit_logprobs(draft: Draft, asking: Asking) -> None:
         for field in ("logprobs", "top_logprobs"):
             draft.drop(field, NO_LOGPROBS)
         return
-    if asking.needs_logprobs and "logprobs" in accent.takes and not body.get("logprobs"):
+    is_taken = "logprobs" in accent.takes and "logprobs" not in draft.refuted
+    if asking.needs_logprobs and is_taken and not body.get("logprobs"):
         draft.change("logprobs", True, LOGPROBS_ADDED)
     if accent.counts_logprobs and "logprobs" in body:
         _count_logprobs(draft)
@@ -143,6 +154,8 @@ def _count_logprobs(draft: Draft) -> None:
     if body["logprobs"] is True:
         top = body.pop("top_logprobs", 0)
         body["logprobs"] = max(top, 1) if isinstance(top, int) else 1
+        if not isinstance(top, int):
+            draft.told("top_logprobs", "dropped", "it must be a number")
     elif body["logprobs"] is False:
         del body["logprobs"]
         draft.drop("top_logprobs", "logprobs is false")
@@ -150,7 +163,7 @@ def _count_logprobs(draft: Draft) -> None:
 
 def _fit_stream(draft: Draft) -> None:
     body = draft.body
-    if not body.get("stream") or "stream_options" not in draft.accent.takes:
+    if not body.get("stream") or "stream_options" not in draft.accent.takes - draft.refuted:
         return
     options = body.get("stream_options")
     options = options if isinstance(options, Mapping) else {}
@@ -167,8 +180,4 @@ def _rename(draft: Draft) -> None:
             body[field] = words[value]
     for field, name in draft.accent.renames.items():
         if field in body:
-            value = body.pop(field)
-            if name in body:
-                draft.told(field, "dropped", f"{name} is given, too, and is the provider's own name for it")
-            else:
-                body[name] = value
+            draft.say(field, {name: body[field]}, "the provider's own name for it")

@@ -24,7 +24,8 @@ def modernise(draft: Draft) -> None:
         ]
         if choice is not None:
             named = {"type": "function", "function": choice} if isinstance(choice, Mapping) else choice
-            body.setdefault("tool_choice", named)
+            body["function_call"] = choice
+            draft.say("function_call", {"tool_choice": named}, "what replaced it")
         draft.told("functions", "changed", AS_TOOLS)
     if any(message.get("function_call") or message["role"] == "function" for message in body["messages"]):
         body["messages"] = _messages(body["messages"])

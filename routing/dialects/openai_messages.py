@@ -11,8 +11,11 @@ from typing import Any
 
 import msgspec
 
+from routing.dialects.accents import BLANK
+from routing.dialects.gemini_models import SIGNED, UNSIGNED, family_named
 from routing.dialects.openai_content import content_of, is_blank, promoted, text_part
 from routing.dialects.openai_draft import NO_FIELD, Draft, Refused
+from routing.dialects.openai_thinking import is_thinking_off
 
 Message = Mapping[str, Any]
 
@@ -35,6 +38,7 @@ NULLABLE = frozenset(
 """Fields that SDKs send back as null from the answer that they had: the same as absent, and refused by some APIs."""
 NO_THOUGHTS = "the provider's API takes no earlier reasoning"
 NO_MARKS = "the provider's API has no prompt-cache marks"
+FOREIGN_CALL = "the model demands a signed call: one that says that another model made it"
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -44,18 +48,22 @@ def fit_messages(draft: Draft) -> None:
     check_halves(messages)
     fitted: list[Message] = []
     pictures: list[Any] = []
+    demands = _demanded_thoughts(draft)
     for place, message in enumerate(messages):
         if pictures and message.get("role") != "tool":
             fitted.append({"role": "user", "content": pictures})
             pictures = []
         if isinstance(message.get("content"), str) and message.keys() <= PLAIN:
-            fitted.append(_with_role(draft, message))
-            continue
-        result = message.get("role") == "tool"
-        lean = promoted(draft, f"messages[{place}]", message, pictures) if result else message
-        fitted.append(_fitted(draft, place, lean))
+            made = _with_role(draft, message)
+        else:
+            result = message.get("role") == "tool"
+            lean = promoted(draft, f"messages[{place}]", message, pictures) if result else message
+            made = _fitted(draft, place, lean)
+        fitted.append(made if not demands else _with_thoughts(draft, demands, place, made))
     if pictures:
         fitted.append({"role": "user", "content": pictures})
+    if draft.accent.has_signatures and family_named(draft.upstream, draft.model.id).demands_signatures:
+        _sign(draft, fitted)
     _mark_prefill(draft, fitted)
     draft.body["messages"] = fitted
 
@@ -143,11 +151,33 @@ def _fit_thoughts(draft: Draft, where: str, made: dict[str, Any]) -> None:
         if not accent.thoughts or not isinstance(thoughts, str):
             draft.told(f"{where}.{name}", "dropped", NO_THOUGHTS)
         elif accent.thoughts != "content":
-            made.setdefault(accent.thoughts, thoughts)
+            if made.setdefault(accent.thoughts, thoughts) != thoughts:
+                draft.told(f"{where}.{name}", "dropped", f"{accent.thoughts} is given, too, and is the provider's own")
         elif thoughts:
             content = made.get("content")
             parts = content if isinstance(content, list) else [] if is_blank(content) else [text_part(content)]
-            made["content"] = [{"type": "thinking", "thinking": [text_part(thoughts)]}, *parts]
+            thinking = {"type": "thinking", "thinking": [text_part(thoughts)]}
+            made["content"] = parts if thinking in parts[:1] else [thinking, *parts]
+
+
+def _demanded_thoughts(draft: Draft) -> str:
+    """Which messages must bring thoughts back now: calls, all, or empty."""
+    demands, body = draft.accent.demands_thoughts, draft.body
+    if not demands or is_thinking_off(draft) or draft.model.has_reasoning is False:
+        return ""
+    has_calls = any(message.get("tool_calls") for message in body["messages"])
+    return demands if has_calls or (demands == "all" and body.get("tools")) else ""
+
+
+def _with_thoughts(draft: Draft, demands: str, place: int, message: Message) -> Message:
+    """An answer whose thoughts did not come back, from another model or a client that forgets them, with blank ones."""
+    field = draft.accent.thoughts
+    is_demanded = message["role"] == "assistant" and (demands == "all" or message.get("tool_calls"))
+    if not is_demanded or message.get(field):
+        return message
+    reason = "the provider's API demands the thoughts of earlier answers while the model thinks, and none came: blank"
+    draft.told(f"messages[{place}].{field}", "added", reason)
+    return {**message, field: BLANK}
 
 
 def _call(draft: Draft, where: str, call: Any) -> Any:
@@ -188,6 +218,22 @@ def wire_id(pattern: str, call_id: Any) -> Any:
 @functools.cache
 def _pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.DOTALL)
+
+
+def _sign(draft: Draft, messages: list[Message]) -> None:
+    """Calls behind the user's last words that came without a signature say that another model made them."""
+    maker, key = SIGNED
+    begin = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    for place in range(begin + 1, len(messages)):
+        calls = messages[place].get("tool_calls")
+        if not isinstance(calls, list) or not calls:
+            continue
+        first = calls[0]
+        if not isinstance(first, Mapping) or first.get("extra_content"):
+            continue
+        signed = {**first, "extra_content": {maker: {key: UNSIGNED}}}
+        messages[place] = {**messages[place], "tool_calls": [signed, *calls[1:]]}
+        draft.told(f"messages[{place}].tool_calls[0].extra_content", "added", FOREIGN_CALL)
 
 
 def _mark_prefill(draft: Draft, messages: list[Message]) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 import msgspec
 
 from routing.dialects.openai_draft import Draft, Refused
+from routing.dialects.references import NOWHERE, settled
 
+STORES = frozenset({"", "$defs", "definitions"})
+"""Where references may lead to on this wire: the root, and both names of definitions (openai-node writes the older)."""
 SCHEMA_ASKED = "{lacks}: the schema is asked for in the system prompt instead"
 JSON_ASKED = "{lacks}: JSON is asked for in the system prompt instead"
 JSON_INSTRUCTION = "Answer with one JSON object and nothing else: no prose, no Markdown."
@@ -48,14 +51,34 @@ def _tool(draft: Draft, where: str, tool: Any) -> Any:
         draft.told(f"{where}.cache_control", "dropped", "the provider's API has no prompt-cache marks")
         tool = {name: part for name, part in tool.items() if name != "cache_control"}
     function = tool.get("function")
-    if not isinstance(function, Mapping) or "strict" not in function:
+    if not isinstance(function, Mapping):
         return tool
+    fitted = _strict(draft, where, _with_settled(draft, f"{where}.function", "parameters", function))
+    return tool if fitted is function else {**tool, "function": fitted}
+
+
+def _strict(draft: Draft, where: str, function: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A function without `strict` where the provider or the model does not know it."""
+    if "strict" not in function:
+        return function
+    accent = draft.accent
     if accent.has_strict_tools and (draft.model.has_strict_tools is not False or not function["strict"]):
-        return tool
+        return function
     if function["strict"]:
         lacks = "the model" if accent.has_strict_tools else "the provider's API"
         draft.told(f"{where}.function.strict", "dropped", f"{lacks} does not keep tool schemas by construction")
-    return {**tool, "function": {name: part for name, part in function.items() if name != "strict"}}
+    return {name: part for name, part in function.items() if name != "strict"}
+
+
+def _with_settled(draft: Draft, where: str, key: str, holder: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What holds a schema under a key, with a schema whose references every provider can follow."""
+    schema = holder.get(key)
+    if not isinstance(schema, Mapping):
+        return holder
+    plain, lost = settled(schema, STORES)
+    if lost:
+        draft.told(f"{where}.{key}", "changed", NOWHERE)
+    return holder if plain is schema else {**holder, key: plain}
 
 
 def _fit_choice(draft: Draft) -> None:
@@ -139,6 +162,11 @@ def fit_format(draft: Draft) -> None:
     kind = form.get("type") if isinstance(form, Mapping) else None
     if kind not in ("json_schema", "json_object"):
         return
+    wanted = form.get("json_schema") if isinstance(form, Mapping) else None
+    wanted = wanted if kind == "json_schema" and isinstance(wanted, Mapping) else {}
+    plain = _with_settled(draft, "response_format.json_schema", "schema", wanted)
+    if plain is not wanted:
+        draft.body["response_format"] = {"type": "json_schema", "json_schema": plain}
     lacks_schema = _lacks(draft.accent.has_json_schema, draft.model.has_json_schema)
     lacks_json = _lacks(draft.accent.has_json_mode, draft.model.has_json_mode)
     if kind == "json_object":
@@ -153,9 +181,8 @@ def fit_format(draft: Draft) -> None:
             del draft.body["response_format"]
             draft.is_json_told = True
         draft.told("response_format", "changed", SCHEMA_ASKED.format(lacks=lacks_schema))
-        wanted = form.get("json_schema") if isinstance(form, Mapping) else None
-        schema = wanted.get("schema", {}) if isinstance(wanted, Mapping) else {}
-        _instruct(draft, SCHEMA_INSTRUCTION.format(schema=msgspec.json.encode(schema).decode()))
+        schema = msgspec.json.encode(plain.get("schema", {})).decode()
+        _instruct(draft, SCHEMA_INSTRUCTION.format(schema=schema))
 
 
 def _lacks(accent: bool, model: bool | None) -> str:

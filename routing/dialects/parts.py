@@ -169,7 +169,7 @@ def read_mark(given: Mapping[str, Any], where: str, notes: Notes) -> CacheMark |
         mark = given.get(key)
         if mark is None:
             continue
-        field = f"{where}.{key}"
+        field = f"{where}.{key}".removeprefix(".")
         if not isinstance(mark, Mapping) or mark.get(sort) not in ("ephemeral", "explicit"):
             drop(notes, field, "it is no cache mark of a known kind")
             continue
@@ -299,7 +299,27 @@ def _read_file(part: Mapping[str, Any], where: str, notes: Notes) -> File:
     return File(where, data=data, mime=mime, filename=name, cache=mark)
 
 
+def _read_media(part: Mapping[str, Any], where: str, notes: Notes) -> File:
+    """`video_url` and `audio_url`, as OpenRouter, Together and vLLM have them: an address, or the data itself."""
+    kind = part["type"]
+    drop_unknown(part, frozenset([*_MARKS, kind]), where, notes)
+    given = part.get(kind)
+    given = {"url": given} if isinstance(given, str) else given
+    if not isinstance(given, Mapping):
+        cannot(where, f"{kind} must be an object with a url")
+    drop_unknown(given, frozenset({"url"}), f"{where}.{kind}", notes)
+    url, mark = _string(given, "url", f"{where}.{kind}"), read_mark(part, where, notes)
+    if url.startswith("data:"):
+        declared, data = _data_uri(url, f"{where}.{kind}.url")
+        return File(where, data=data, mime=declared, cache=mark)
+    return File(where, url=url, mime=MEDIA[kind], cache=mark)
+
+
+MEDIA = {"video_url": "video/mp4", "audio_url": "audio/mp3"}
+"""What an address is taken to hold when its name does not say."""
 _READERS = {
+    "video_url": _read_media,
+    "audio_url": _read_media,
     "text": _read_text,
     "refusal": _read_refusal,
     "image_url": _read_image,

@@ -1,10 +1,11 @@
 """JSON Schemas of tools in a form that wires with an object at the root take."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from jobs.chat import Adaptation
 from routing.dialects.parts import Notes, cannot
+from routing.dialects.references import DEFS, NOWHERE, settled
 
 Schema = Mapping[str, Any]
 
@@ -19,7 +20,9 @@ def object_schema(schema: Schema | None, where: str, notes: Notes) -> dict[str, 
     """
     if not schema:
         return {"type": "object", "properties": {}}
-    root = _resolved(schema)
+    root, lost = settled(schema)
+    if lost:
+        notes.append(Adaptation(where, "changed", NOWHERE))
     said = root.get("type")
     if said == "object" and not any(union in root for union in UNIONS):
         return dict(root)
@@ -30,31 +33,67 @@ def object_schema(schema: Schema | None, where: str, notes: Notes) -> dict[str, 
     return _widened(root, where, notes)
 
 
-def _resolved(schema: Schema) -> Schema:
-    """A root that only refers to a definition becomes that definition."""
-    ref, definitions = schema.get("$ref"), schema.get("$defs")
-    if not isinstance(ref, str) or not isinstance(definitions, Mapping):
-        return schema
-    target = definitions.get(ref.removeprefix("#/$defs/"))
-    return {**target, "$defs": definitions} if isinstance(target, Mapping) else schema
-
-
 def _widened(root: Schema, where: str, notes: Notes) -> dict[str, Any]:
-    kept = {key: value for key, value in root.items() if key not in UNIONS}
     unions = [key for key in UNIONS if isinstance(root.get(key), list)]
-    properties = _properties(root)
-    for union in unions:
-        for branch in root[union]:
-            properties |= _properties(branch)
-    if unions:
-        reason = f"the root of a tool's schema can't be a union here: {', '.join(unions)} became one object"
-        notes.append(Adaptation(where, "changed", reason))
-    return {**kept, "type": "object", "properties": properties}
+    if not unions:
+        named = root.get("properties")
+        return {**root, "type": "object", "properties": named if isinstance(named, Mapping) else {}}
+    reason = f"the root of a tool's schema can't be a union here: {', '.join(unions)} became one object"
+    notes.append(Adaptation(where, "changed", reason))
+    properties, required = _gathered(root, root.get("$defs", {}), {})
+    told = {"required": required} if required else {}
+    kept = {key: value for key, value in root.items() if key not in (*UNIONS, "required", "$ref")}
+    return {**kept, "type": "object", "properties": properties, **told}
 
 
-def _properties(schema: Any) -> dict[str, Any]:
-    inner = schema.get("properties") if isinstance(schema, Mapping) else None
-    return dict(inner) if isinstance(inner, Mapping) else {}
+_Known: TypeAlias = tuple[dict[str, Any], list[Any]]
+"""Properties by name, and the names of those that a value must have."""
+
+
+def _gathered(schema: Any, definitions: Schema, done: dict[str, _Known]) -> _Known:
+    """What a schema and the branches of its unions know; `done` holds it of each definition that was looked at.
+
+    Two branches that know one property differently allow both there.
+    """
+    if not isinstance(schema, Mapping):
+        return {}, []
+    if isinstance(ref := schema.get("$ref"), str):
+        if ref not in done:
+            done[ref] = {}, []  # what a reference back to itself adds
+            done[ref] = _gathered(definitions.get(ref.removeprefix(DEFS)), definitions, done)
+        schema = {**schema, "allOf": [_shown(done[ref]), *_branches(schema, "allOf")]}
+    inner, must = schema.get("properties"), schema.get("required")
+    properties = dict(inner) if isinstance(inner, Mapping) else {}
+    required = [name for name in must if isinstance(name, str)] if isinstance(must, list) else []
+    for union in UNIONS:
+        found = [_gathered(branch, definitions, done) for branch in _branches(schema, union)]
+        for more, _ in found:
+            for name, allowed in more.items():
+                properties[name] = allowed if name not in properties else _either(properties[name], allowed, union)
+        sets = [set(names) for _, names in found]
+        must_be = (set.union if union == "allOf" else set.intersection)(*sets) if sets else set()
+        required += sorted(must_be - set(required))
+    return properties, required
+
+
+def _shown(known: _Known) -> Schema:
+    properties, required = known
+    return {"properties": properties, "required": required}
+
+
+def _branches(schema: Schema, union: str) -> list[Any]:
+    branches = schema.get(union)
+    return branches if isinstance(branches, list) else []
+
+
+def _either(one: Any, other: Any, union: str) -> Any:
+    """A schema for a property that two branches know."""
+    if one == other:
+        return one
+    if union == "allOf":
+        return {"allOf": [one, other]}
+    known = one["anyOf"] if isinstance(one, Mapping) and one.keys() == {"anyOf"} else [one]
+    return {"anyOf": known if other in known else [*known, other]}
 
 
 def has_arguments(schema: Schema | None) -> bool:

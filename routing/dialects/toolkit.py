@@ -90,7 +90,7 @@ def read_toolkit(request: ChatRequest) -> Toolkit | Unsupported:
     notes: Notes = []
     try:
         tools = _tools(body, notes)
-        choice = _choice(body, tools) if tools else None
+        choice = _choice(body, tools, notes) if tools else None
         shape = _response_format(body.get("response_format"), notes)
     except CannotCarry as stop:
         return stop.unsupported
@@ -139,8 +139,10 @@ def _function(function: Any, where: str, notes: Notes) -> Tool:
     )
 
 
-def _choice(body: Mapping[str, Any], tools: list[Tool]) -> ToolChoice | None:
+def _choice(body: Mapping[str, Any], tools: list[Tool], notes: Notes) -> ToolChoice | None:
     key = "tool_choice" if body.get("tool_choice") is not None else "function_call"
+    if key == "tool_choice" and body.get("function_call") is not None:
+        notes.append(Adaptation("function_call", "dropped", "tool_choice is given, too, and replaced it"))
     given = body.get(key)
     if given is None:
         return None

@@ -134,9 +134,12 @@ async def test_an_unknown_field_names_the_nearest_known_one(caller: Caller):
 
 async def test_what_was_feasible_small_is_judged_again_when_it_is_large(caller: Caller):
     await caller.submit()
-    large = {"request": {"messages": [{"role": "user", "content": "word " * 20_000}]}}
+    large: dict[str, Any] = {"request": {"messages": [{"role": "user", "content": "word " * 20_000}]}}
     status, error = await caller.problem("POST", "/v1/jobs", msgspec.json.encode(large))
     assert (status, error["code"]) == (422, "intent_infeasible")
+    large["request"]["model"] = "maker/small"
+    status, error = await caller.problem("POST", "/v1/jobs", msgspec.json.encode(large))
+    assert (status, error["code"], error["param"]) == (400, "context_length_exceeded", "request.messages")
 
 
 async def test_a_compressed_body_is_refused(caller: Caller):

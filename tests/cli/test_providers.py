@@ -44,6 +44,13 @@ def test_a_refused_key_says_which_and_what_to_type():
     assert "no money left" in said
 
 
+def test_a_corrected_fact_says_what_is_left_out_and_until_when():
+    fact = {"deployment": "maker/small@acme", "field": "verbosity", "code": None}
+    (said,) = troubles([a_provider(refuted=[fact | {"known_for_s": 75.0, "tried_again_in_s": 600.0}])], None)
+    assert said.startswith("maker/small@acme answered 400 to `verbosity` 1 min 15 s ago: it is left out there")
+    assert "tried again in 10 min" in said
+
+
 def closing(**changes: Any) -> dict[str, Any]:
     return {"why": "rate_limited", "closed_s": 8.0, "tried_s": 8.0, "closed_for_s": 3.0} | changes
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from cli.remedies import MEANINGS, REMEDIES, meaning, remedy
-from cli.why import WAITS, reason, story
+from cli.why import WAITS, next_steps, reason, story
 from jobs.failures import FailureKind
 from jobs.states import Outcome
 from routing.eligibility import Reason
@@ -161,11 +161,30 @@ def test_every_reason_and_every_wait_has_words():
 
 
 def test_the_command_tells_a_real_job(lab):
-    _, jobs = lab.submitted(2)
+    _, jobs = lab.submitted(3)
     lab.escalate(jobs[0])
     said = lab.said("why", jobs[0])
     assert "confidence 0.41" in said
     assert "It cost $0.0101, of which $0.000123 for 1 call" in said
     assert f"tokenyard jobs show {jobs[0]}" in said
-    lab.fail(jobs[1])
+    lab.fail(jobs[1], FailureKind.TRANSIENT)
     assert f"tokenyard jobs retry {jobs[1]}" in lab.said("why", jobs[1])
+    lab.fail(jobs[2])
+    assert "jobs retry" not in lab.said("why", jobs[2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "retries"),
+    [
+        (FailureKind.TRANSIENT, True),
+        (FailureKind.DEADLINE_PASSED, True),
+        (FailureKind.BAD_REQUEST, False),
+        (FailureKind.CONTEXT_TOO_LONG, False),
+        (FailureKind.UNSUPPORTED, False),
+        (FailureKind.INTENT_INFEASIBLE, False),
+        (FailureKind.OVER_BUDGET, False),
+    ],
+)
+def test_a_retry_is_offered_only_where_it_may_help(kind, retries):
+    failed = JOB | {"state": "failed", "error": {"code": kind.value, "message": "No"}}
+    assert list(next_steps(failed)) == ([("jobs", "retry", "job_x")] if retries else [])

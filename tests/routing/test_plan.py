@@ -251,3 +251,14 @@ def test_a_deployment_of_which_something_was_learnt_is_estimated_by_it():
     longer = again(step, asked, Intent())
     assert longer is not None
     assert longer.input_tokens == step.input_tokens
+
+
+@pytest.mark.parametrize(
+    ("intent", "kind"),
+    [(Intent(), FailureKind.CONTEXT_TOO_LONG), (Intent(min_accuracy=0.9), FailureKind.INTENT_INFEASIBLE)],
+)
+def test_a_prompt_that_fits_no_window_is_told_from_what_is_infeasible(intent, kind):
+    planned = plan_of(SMALL, intent, yard(off="west"), request("word " * 40_000))
+    assert planned.failure is not None
+    assert planned.failure.kind is kind
+    assert plan_of().failure is None

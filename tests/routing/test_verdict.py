@@ -32,6 +32,14 @@ TIGHT = Intent(max_cost_usd=Decimal("0.0004"))
 # A run begins
 
 
+def test_a_refusal_that_corrected_a_fact_is_asked_once_more_without_the_field():
+    refused = Failure(FailureKind.BAD_REQUEST, "No")
+    taught = Broke(EAST, refused, is_corrected=True)
+    assert ruling(taught) == Retry(EAST, 0.0)
+    assert ruling(taught, past(SMALL_EAST, failure=FailureKind.BAD_REQUEST)) != Retry(EAST, 0.0)
+    assert ruling(Broke(EAST, refused)) == GiveUp(refused)
+
+
 def test_a_fresh_job_starts_with_the_first_step():
     assert ruling(Began()) == Start(EAST)
 

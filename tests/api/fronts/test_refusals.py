@@ -1,27 +1,35 @@
 """Every way a chat completion can fail raises the official client's right exception, with what to do about it."""
 
 import datetime as dt
+import uuid
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 from sqlalchemy import text
 
-from api.fronts.failures import STATUSES
+from api.fronts.failures import STATUSES, failed
 from jobs.failures import FailureKind
+from jobs.states import State
 from tests.api.caller import Caller
 from tests.api.fronts.clients import official
 from tests.api.fronts.talk import events, http, job, said
 from tests.api.fronts.upstream import TEXT
 from tests.api.fronts.yard import Yard
+from tests.jobs.test_signals import ENDING
 
 HARD: dict[str, Any] = {"extra_body": {"intent": {"require": {"region": "moon"}}}}
+LONG: dict[str, Any] = {"messages": said("word " * 40_000)}
 STATUS: list[tuple[str, dict[str, Any], type[openai.APIStatusError], int, str]] = [
     ("no such model", {"model": "maker/none"}, openai.NotFoundError, 404, "model_not_found"),
     ("no such policy", {"extra_body": {"policy": "none"}}, openai.BadRequestError, 400, "model_not_found"),
     ("wrong field", {"n": 0}, openai.BadRequestError, 400, "invalid_value"),
     ("infeasible", HARD, openai.UnprocessableEntityError, 422, "intent_infeasible"),
     ("no key", {"model": "nowhere"}, openai.UnprocessableEntityError, 422, "intent_infeasible"),
+    ("long", {"model": "maker/small"} | LONG, openai.BadRequestError, 400, "context_length_exceeded"),
+    ("long", {"model": "maker/small@lab"} | LONG, openai.BadRequestError, 400, "context_length_exceeded"),
+    ("long", LONG, openai.BadRequestError, 400, "context_length_exceeded"),
     ("400", {"model": "ill"}, openai.BadRequestError, 400, "bad_request"),
     ("500", {"model": "ill"}, openai.InternalServerError, 502, "transient"),
     ("529", {"model": "ill"}, openai.InternalServerError, 503, "overloaded"),
@@ -44,6 +52,14 @@ def test_each_failure_raises_its_class(
         assert body["message"].endswith(f"GET /v1/jobs/{body['job']} has the whole story")
         assert error.response.headers["x-tokenyard-job"] == body["job"]
         assert error.response.headers["x-should-retry"] == "false"
+
+
+def test_a_window_that_the_provider_found_too_small_has_openai_s_code():
+    error = {"kind": FailureKind.CONTEXT_TOO_LONG, "message": "The prompt does not fit the model's window"}
+    found = failed(msgspec.structs.replace(ENDING, state=State.FAILED, error=error))
+    assert (found.status, found.code) == (400, "context_length_exceeded")
+    told = found.error(uuid.UUID(int=1))
+    assert (told["type"], told["param"]) == ("invalid_request_error", "messages")
 
 
 def test_a_wrong_key_is_an_authentication_error(yard: Yard):

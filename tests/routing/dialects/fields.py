@@ -128,6 +128,7 @@ EXTENSION_FIELDS: dict[str, SearchStrategy[Any]] = {
     "chat_template_kwargs": st.just({"enable_thinking": False}),
     "safe_prompt": st.just(True),
     "provider": st.just({"order": ["x"]}),
+    "cache_control": st.sampled_from([{"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}]),
     "an_extension": st.just({"kept": True}),
 }
 """What vendors take beside OpenAI's own fields, and one that nobody knows."""

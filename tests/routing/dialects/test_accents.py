@@ -32,6 +32,8 @@ from tests.routing.dialects.accented import (
 def test_every_accent_has_a_source_and_takes_fields_by_their_names():
     for accent in ACCENTS.values():
         assert accent.source
+        assert accent.as_of
+        assert accent.tried <= accent.takes | CORE
         assert not accent.takes & CORE
         assert accent.efforts <= set(EFFORTS)
         assert accent.effort_fields.keys() <= accent.efforts
@@ -156,7 +158,7 @@ def test_what_is_lost_is_told(accent, given, left, adaptations):
         ("perplexity", {"tools": [TOOL]}, "tools"),
         ("ollama", {"tools": [TOOL], "tool_choice": "required"}, "tool_choice"),
         ("openai", {"tool_choice": "required"}, "tool_choice"),
-        ("deepseek", {"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content[0]"),
+        ("deepseek", {"messages": [{"role": "user", "content": [SOUND]}]}, "messages[0].content[0]"),
         ("groq", {"messages": [HI, {"role": "user", "content": [FILE]}]}, "messages[1].content[0]"),
         (
             "mistral",

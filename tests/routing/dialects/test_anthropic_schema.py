@@ -110,7 +110,7 @@ def test_what_can_be_no_strict_schema(schema: dict[str, Any]):
         (None, {"type": "object", "properties": {}}, 0),
         ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}, 0),
         ({"type": ["object", "null"], "properties": {}}, {"type": "object", "properties": {}}, 1),
-        ({"$ref": "#/$defs/x", "$defs": {}}, {"$ref": "#/$defs/x", "$defs": {}, "type": "object", "properties": {}}, 0),
+        ({"$ref": "#/$defs/x", "$defs": {}}, {"type": "object", "properties": {}}, 1),
         (
             {"oneOf": [{"properties": {"a": {}}}, True], "properties": {"b": {}}},
             {"type": "object", "properties": {"b": {}, "a": {}}},

@@ -26,7 +26,11 @@ def test_case_16_a_forced_call_excludes_thinking():
     assert notes == [("reasoning_effort", "dropped")]
     body, notes = sent(NEW, tools=[tool()], tool_choice="required", reasoning_effort="high")
     assert body["thinking"] == {"type": "disabled"}
-    assert notes == [("reasoning_effort", "dropped")]
+    assert body["output_config"] == {"effort": "high"}
+    assert notes == [("reasoning_effort", "changed")]
+    body, notes = sent(NEW, tools=[tool()], tool_choice="required", thinking={"type": "adaptive"})
+    assert (body["thinking"], "output_config" in body) == ({"type": "disabled"}, False)
+    assert notes == [("thinking", "dropped")]
     never = msgspec.structs.replace(NEW, has_forced_tools=False)
     assert refused(never, tools=[tool()], tool_choice="required") == "tool_choice"
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from routing.catalog import Model
 from routing.dialects.base import Asking, WireRequest
-from routing.dialects.gemini_parts import UNSIGNED
+from routing.dialects.gemini_models import UNSIGNED
 from tests.routing.dialects.anthropic_wire import assistant, call, json_schema, result, text, tool, user
 from tests.routing.dialects.bodies import PDF, PNG, WAV, bodies
 from tests.routing.dialects.gemini_wire import FLASH, NEW, OLD, PRO, config, encoded, refused, sent
@@ -200,7 +200,8 @@ def test_case_21_a_schema_of_the_answer():
     assert made["responseMimeType"] == "application/json"
     assert made["responseJsonSchema"]["properties"] == {"city": {"type": "string"}}
     assert notes == []
-    assert "responseSchema" in config(OLD, response_format=json_schema(strict=True))[0]
+    assert "responseJsonSchema" in config(OLD, response_format=json_schema(strict=True))[0]
+    assert "responseSchema" in config(Model("google/gemini-1.5-pro"), response_format=json_schema(strict=True))[0]
 
 
 @pytest.mark.parametrize("form", [json_schema(), {"type": "json_object"}])

@@ -40,12 +40,13 @@ SAYS_NOTHING: list[tuple[str, tuple[Any, ...], str]] = [
     ("include_obfuscation", (False,), "only OpenAI's own streams are padded"),
     ("stream", (False,), "a whole answer is what comes without it"),
     ("reasoning_details.index", tuple(range(9)), "the order of the list says it"),
-    ("content", ("",), "no text"),
+    ("content", ("", {"type": "text", "text": ""}), "no text"),
     ("text", ("",), "no text"),
 ]
 
 CAPS = (("max_tokens",), ("max_completion_tokens",))
-"""Two names of one field: the same number twice says no more than once."""
+IDS = (("user",), ("safety_identifier",))
+"""Two names of one field: the same value twice says no more than once."""
 UNHEARD_WITHOUT_TOOLS = {"tool_choice", "parallel_tool_calls", "tools"}
 """A choice among no tools says nothing; APIs even refuse it."""
 WORDS = {"role", "type", "model", "arguments", "tool_call_id", "id", "format", "$ref", "$schema"}
@@ -70,7 +71,7 @@ def says_it_again(body: dict[str, Any], path: tuple[Any, ...], model: Model) -> 
     return (
         (path == ("reasoning_effort",) and no_effort and model.has_reasoning is False)
         or (path[0] == "thinking" and no_effort and body["thinking"] == {"type": "disabled"})
-        or (path in CAPS and len({body.get(cap) for (cap,) in CAPS}) == 1)
+        or any(path in names and len({body.get(name) for (name,) in names}) == 1 for names in (CAPS, IDS))
         or (path[-1] == "reasoning_content" and at(body, path) in told_in_details(at(body, path[:-1])))
         or (path == ("parallel_tool_calls",) and body.get("tool_choice") == "none")
         # Where a model has structured output on a wire without the word, it keeps its schema always.
@@ -142,11 +143,12 @@ def silent_places(voice: Dialect, body: dict[str, Any], model: Model) -> list[st
     wire = spoken(voice, body, model)
     if not isinstance(wire, WireRequest):
         return []  # nothing leaves: the refusal is the report
-    silent = []
+    silent, left = [], json.loads(wire.body)
     for path in paths(body):
         if path == ("model",):
             continue  # the deployment's own name always takes its place
-        told = is_told(wire, path)
+        stands = path[0] in left and left[path[0]] == at(body, path[:1])  # as the caller wrote it, in its own place
+        told = is_told(wire, path) or (len(path) == 1 and stands)
         bare = spoken(voice, without(body, path), model)
         is_seen = told or (isinstance(bare, WireRequest) and is_told(bare, path))  # its absence is told, too
         if not is_seen and same_wire(wire, bare) and not says_nothing(body, path, model):

@@ -119,5 +119,5 @@ def test_legacy_functions_are_said_as_tools_where_there_are_none():
     assert body["tool_choice"] == {"type": "function", "function": {"name": "f"}}
     assert body["messages"][1]["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
     assert body["messages"][2]["tool_call_id"] == body["messages"][1]["tool_calls"][0]["id"]
-    assert told("deepseek", messages=past, functions=[function]) == [("functions", "changed")]
+    assert told("mistral", messages=past, functions=[function]) == [("functions", "changed")]
     assert sent("openai", messages=past, functions=[function])["messages"] == past
