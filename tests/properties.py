@@ -7,6 +7,7 @@ examples that `make fuzz` found lie in tests/examples; every run tries them firs
 """
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import hypothesis
 import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase, ReadOnlyDatabase
 
-EXAMPLES = Path(__file__).parent / "examples"
+FOLDER_VARIABLE = "TOKENYARD_TEST_EXAMPLES"
+EXAMPLES = Path(os.environ.get(FOLDER_VARIABLE) or Path(__file__).parent / "examples")
 BESIDE = (b".secondary", b".pareto")
 """Of the keys under which hypothesis keeps what it met on its way to an example: of no use to others."""
 ATTRIBUTE = "_hypothesis_internal_use_seed"
@@ -26,7 +28,11 @@ class Kept(ExampleDatabase):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
+        self.path = folder
         self._folder = DirectoryBasedExampleDatabase(folder)
+
+    def __repr__(self) -> str:
+        return f"Kept({self.path})"
 
     def fetch(self, key: bytes) -> Iterable[bytes]:
         """Each example of a test."""
@@ -42,7 +48,7 @@ class Kept(ExampleDatabase):
         self._folder.delete(key, value)
 
 
-def load_profiles(folder: Path = EXAMPLES) -> None:
+def load_profiles() -> None:
     """`same` is what every run uses; `fuzz` keeps what it finds.
 
     No example has a time limit and none is too slow: on a busy machine that would be a failure by chance.
@@ -50,7 +56,7 @@ def load_profiles(folder: Path = EXAMPLES) -> None:
     unhurried = hypothesis.settings(
         deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize=False, print_blob=True
     )
-    kept = Kept(folder)
+    kept = Kept(EXAMPLES)
     hypothesis.settings.register_profile("same", unhurried, database=ReadOnlyDatabase(kept))
     hypothesis.settings.register_profile("fuzz", unhurried, database=kept)
     hypothesis.settings.load_profile("same")
