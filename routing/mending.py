@@ -41,7 +41,10 @@ class _Unmendable(Exception):
 _BRACKET = re.compile(r"[{}\[\]]")
 _KEY = re.compile(r'"\s*:')
 _STRAY = re.compile(r"[\s}\]]*")
-_GOES_ON = re.compile(r"\s*[,:]")
+_GOES_ON = re.compile(r"""\s*[,:]\s*(?:["'\[{0-9-]|(?:true|false|null|none)\b|[\w$]+\s*:)""", re.IGNORECASE)
+_ASIDE = re.compile(r"""\[[^\[\]{}"'0-9:,]*\]|\{[^\[\]{}"'0-9:,]*\}""")
+_OPENING = re.compile(rf"""{_ASIDE.pattern}|[\[{{]""")
+"""A bracket that may open a value, or a whole aside."""
 _SPACE = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/|#[^\n]*)*+", re.DOTALL)
 _SAYS_MORE = re.compile(r"""["'{}\[\]]""")
 """Of a comment: it may hold a part of the answer."""
@@ -55,7 +58,7 @@ def mend(text: str) -> str | Fault:
     >>> mend('{"city": "Riga"}{"city": "Oslo"}')
     <Fault.SEVERAL: 'more than one JSON value, or a piece of another one, stands in it'>
     """
-    start = next((found.start() for found in _BRACKET.finditer(text) if found[0] in "{["), None)
+    start = next((found.start() for found in _OPENING.finditer(text) if not _is_aside(found[0])), None)
     if start is None:
         return Fault.NOTHING
     try:
@@ -63,9 +66,15 @@ def mend(text: str) -> str | Fault:
     except _Unmendable as unmendable:
         return unmendable.fault
     rest = text[end + len(_STRAY.match(text, end)[0]) :]  # type: ignore[index] # it matches nothing, too
-    before = text[:start]
-    is_alone = not any(_BRACKET.search(part) or _KEY.search(part) for part in (before, rest))
+    around = [_ASIDE.sub(lambda found: "" if _is_aside(found[0]) else found[0], part) for part in (text[:start], rest)]
+    is_alone = not any(_BRACKET.search(part) or _KEY.search(part) for part in around)
     return mended if is_alone and not _GOES_ON.match(rest) else Fault.SEVERAL
+
+
+def _is_aside(text: str) -> bool:
+    """Whether brackets hold words and nothing that JSON could be: `[as requested]`, `{name}`, `[x]`."""
+    words = text[1:-1].strip().lower()
+    return len(text) > 1 and any(map(str.isalpha, words)) and words not in _NO_WORDS
 
 
 def repeats_a_key(text: str) -> bool:
@@ -106,6 +115,7 @@ _PLAIN = {close: re.compile(rf'[^{close}"\\\x00-\x1f]+') for close in _QUOTES.va
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
 _AFTER_STRING = re.compile(r"(\s*)(.?)", re.DOTALL)
 _LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
+_NO_WORDS = frozenset({*_LITERALS, "nan", "infinity", "undefined"})
 _WORD = re.compile(r"[A-Za-z]+(?![\w$-])")
 _BARE_KEY = re.compile(r"[A-Za-z_$][\w$-]*", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?=[\s,\]}/#]|\Z)")

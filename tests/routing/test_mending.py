@@ -30,6 +30,7 @@ MENDED = [
     ('{"a": [1, 2}', '{"a":[1,2]}'),
     ('{"a": 12\n', '{"a":12}'),
     ('{"a": 1}}', '{"a":1}'),
+    ('As [requested] for {name}: {"a": "[b] {c}"}, see [link](x). :)', '{"a":"[b] {c}"}'),
     ("{'a': +.5, 'b': 5., 'c': -1E+5}", '{"a":0.5,"b":5.0,"c":-1E+5}'),
     ("{'a': 123456789012345678901234567890, 'b': 0.10}", '{"a":123456789012345678901234567890,"b":0.10}'),
 ]
@@ -53,6 +54,11 @@ FAULTS = [
     ('See [1]. {"a": 1}', Fault.SEVERAL),
     ('{"a": 1}\nSources: [1]', Fault.SEVERAL),
     ("[1], [2]", Fault.SEVERAL),
+    ("[1], 2", Fault.SEVERAL),
+    ('{"a": 1}, b: 2', Fault.SEVERAL),
+    ('[true] {"a": 1}', Fault.SEVERAL),
+    ('[] {"a": 1}', Fault.SEVERAL),
+    ("[see below]", Fault.NOTHING),
     ('{"a": 1}, "b": 2', Fault.SEVERAL),
     ('{"a": 1}, "b": 2}', Fault.SEVERAL),
     ('"result": {"a": 1}', Fault.SEVERAL),
@@ -72,6 +78,7 @@ FAULTS = [
     ('{"a": NaN}', Fault.BROKEN),
     ('{"a": -Infinity}', Fault.BROKEN),
     ('{"a": undefined}', Fault.BROKEN),
+    ('[NaN] {"a": 1}', Fault.BROKEN),
     ('{"a": some words}', Fault.BROKEN),
     ('{"a": 007}', Fault.BROKEN),
     ('{"a": 1.2.3}', Fault.BROKEN),
@@ -130,7 +137,7 @@ VALUES = st.recursive(
 CONTAINERS = st.lists(VALUES, max_size=3) | st.dictionaries(KEYS, VALUES, max_size=3)
 PIECES = [
     "Answer: ", ". (Not ", ")", ", ", ":", '"', "'", "`", "```json\n", "```", "{", "}", "[", "]", "// ", "/* ", " */",
-    "# ", "\n", "NaN", "1e400", "tru", "-", "12", "\\", '"a": ', "a: ", "...", "\u201c", "\u201d", "x",
+    "# ", "[b] ", "{c}", "\n", "NaN", "1e400", "tru", "-", "12", "\\", '"a": ', "a: ", "...", "\u201c", "\u201d", "x",
 ]  # fmt: skip
 
 
@@ -184,8 +191,8 @@ def words(text: str) -> list[str]:
 @given(joined())
 def test_every_word_between_the_brackets_is_in_what_comes_out_and_no_other(text: str):
     mended = mend(text)
-    if isinstance(mended, Fault) or "\\" in text or "//" in text or "/*" in text or "#" in text:
-        return  # escapes are spelled anew, and comments are left out
+    if isinstance(mended, Fault) or any(mark in text for mark in ("\\", "//", "/*", "#", "[b]", "{c}")):
+        return  # escapes are spelled anew, comments and asides are left out
     start = min(place for place in (text.find("{"), text.find("[")) if place >= 0)
     said, given_words = words(mended), words(text[start:])
     assert said == given_words[: len(said)]
@@ -236,8 +243,20 @@ def test_nothing_makes_it_raise(text: str):
         '{"a": 1' + " " * 200_000,
         '{"a": 1}' + '"     ' * 50_000,
         "[" + "}" * 50_000,
+        '{"a": 1}' + "[b" * 50_000 + "[c]" * 50_000,
     ],
-    ids=["openings", "numbers", "comments", "open comments", "quotes", "blanks after quotes", "blanks", "keys", "ends"],
+    ids=[
+        "openings",
+        "numbers",
+        "comments",
+        "open comments",
+        "quotes",
+        "blanks after quotes",
+        "blanks",
+        "keys",
+        "ends",
+        "asides",
+    ],
 )
 def test_a_long_text_is_read_in_one_pass(text: str):
     """Going back over what was read would take minutes here."""
