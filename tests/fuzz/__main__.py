@@ -7,12 +7,15 @@ in a further `make fuzz`. Commit the folder with the mend, or with the test that
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from cli.leash import leash
+from tests.guardian import interrupt_on_stops
 from tests.properties import EXAMPLES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -50,7 +53,14 @@ def _round(seed: str, until_s: float, report: Path, tests: list[str]) -> int:
     options = ["-p", "tests.fuzz.picking", "-p", "no:cacheprovider", "--hypothesis-profile=fuzz", f"--seed={seed}"]
     options += [f"--fuzz-until={until_s}", f"--fuzz-report={report}", "--tb=short", *tests]
     environment = {**os.environ, "TOKENYARD_SEEDS": HISTORIES}
-    return subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, env=environment, check=False).returncode
+    command = [sys.executable, "-m", "pytest", *options]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        check=False,
+        preexec_fn=leash(signal.SIGTERM),
+    ).returncode
 
 
 def _told(found: dict[str, tuple[str, str]], ran: int, rounds: int) -> int:
@@ -70,6 +80,7 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    interrupt_on_stops()
     try:
         sys.exit(fuzz(float(sys.argv[1]), sys.argv[2:]))
     except (IndexError, ValueError):
