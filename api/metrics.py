@@ -111,7 +111,16 @@ def _gates(health: Health) -> list[Metric]:
     ]
     return [
         _family("tokenyard_breaker_state", states),
-        _family("tokenyard_key_closed_seconds", [(name, key.closed_s) for name, key in keys]),
+        _family("tokenyard_key_closed_seconds", [(name, key.closing.closed_s) for name, key in keys]),
+        _family(
+            "tokenyard_model_closed_seconds",
+            [
+                ((*name, each.model), each.closing.closed_s)
+                for name, key in keys
+                for each in key.models
+                if each.closing.why is not None
+            ],
+        ),
         _family(
             "tokenyard_key_disabled_seconds",
             [((*name, key.trouble), key.disabled_s) for name, key in keys if key.trouble is not None],

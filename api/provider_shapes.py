@@ -39,6 +39,34 @@ class LimitsShape(msgspec.Struct, frozen=True):
     concurrency: int | None
 
 
+class ClosingShape(msgspec.Struct, frozen=True):
+    """Why nobody calls a model, or any model of a key."""
+
+    why: FailureKind
+    """What the provider said: rate_limited (429), bad_key or no_credit."""
+    closed_s: float
+    """Until the end that the provider named (Retry-After, a reset)."""
+    tried_s: float
+    """Until one call tries it: at that end, and every 15 minutes before. 0: its next call does, or is on its way."""
+    closed_for_s: float
+    """How long it has been closed."""
+
+
+class ModelShape(msgspec.Struct, frozen=True):
+    """A model of a key that is closed now, or was called lately under limits of its own."""
+
+    model: str
+    """Its name at the provider."""
+    closing: ClosingShape | None
+    """Null: open."""
+    limits: LimitsShape
+    requests_used_share: float | None
+    """How full the meter of the minute is; at 1 the next call waits. Null: no such limit, or Redis is away."""
+    tokens_used_share: float | None
+    in_flight: int | None
+    """Calls now, where concurrency is limited."""
+
+
 class KeyShape(msgspec.Struct, frozen=True):
     """A key of the provider, by its place in the settings; never its value."""
 
@@ -48,13 +76,20 @@ class KeyShape(msgspec.Struct, frozen=True):
     is_set: bool
     """Whether the variable is set for this API process."""
     limits: LimitsShape
+    """Of all its models together."""
+    model_limits: dict[str, LimitsShape]
+    """Of each model by itself, by pattern of its name at the provider."""
     requests_used_share: float | None
     """How full the meter of the minute is; at 1 the next call waits. Null: no such limit, or Redis is away."""
     tokens_used_share: float | None
     in_flight: int | None
     """Calls now, where concurrency is limited."""
     closed_s: float
-    """Until it opens again after a Retry-After."""
+    """Until all its models open again after a 429 for the whole account; 0: open, or only some of `models` are not."""
+    closing: ClosingShape | None
+    """Of all its models together; null: open."""
+    models: list[ModelShape]
+    """Those of which something is known, by name."""
     disabled_s: float
     """Until it is tried again after the provider refused it."""
     trouble: FailureKind | None
@@ -98,6 +133,8 @@ class ProviderShape(msgspec.Struct, frozen=True):
     """Host and port of its address."""
     http2: bool
     sandbox: bool
+    limits_by: Literal["model", "key"]
+    """What a 429 of it closes: the model that was asked, or the whole key."""
     breaker: BreakerShape
     deployments: list[DeploymentShape]
     """Those that a policy or the settings name, and those called lately; the catalogue knows more."""

@@ -13,19 +13,22 @@ from api.front import Front, front_of
 from api.provider_shapes import (
     BreakerShape,
     ClocksShape,
+    ClosingShape,
     DeploymentShape,
     KeyShape,
     LimitsShape,
+    ModelShape,
     ProviderList,
     ProviderShape,
     RecentShape,
 )
 from jobs.configuration import is_set
-from jobs.health import BreakerView, Health, KeyView
-from jobs.settings import Provider, ProviderKey
+from jobs.health import BreakerView, ClosingView, Health, KeyView, ModelView
+from jobs.settings import KeyLimits, Provider, ProviderKey
 from jobs.store import ledger
 from jobs.store.ledger import ProviderLately
 from routing import timeouts
+from routing.limit_facts import limits_by
 
 RECENT = dt.timedelta(hours=1)
 NOTHING = RecentShape(0, 0, show.money(Decimal(0)), 0, None, None)
@@ -66,6 +69,7 @@ def _provider(name: str, provider: Provider, front: Front, health: Health, recen
         host=_host(provider.base_url),
         http2=provider.http2,
         sandbox=provider.is_sandbox,
+        limits_by=limits_by(name, provider),
         breaker=_breaker(views.get(("provider", name)), is_known=health.is_known),
         deployments=[
             DeploymentShape(found, _breaker(views.get(("deployment", found)), is_known=health.is_known))
@@ -96,15 +100,39 @@ def _key(key: ProviderKey, view: KeyView) -> KeyShape:
         index=view.key_index,
         env=key.env,
         is_set=is_set(key),
-        limits=LimitsShape(key.limits.requests_per_minute, key.limits.tokens_per_minute, key.limits.concurrency),
+        limits=_limits(key.limits),
+        model_limits={pattern: _limits(limits) for pattern, limits in key.model_limits.items()},
         requests_used_share=_rounded(view.requests_used_share, 3),
         tokens_used_share=_rounded(view.tokens_used_share, 3),
         in_flight=view.in_flight,
-        closed_s=round(view.closed_s, 1),
+        closed_s=round(view.closing.closed_s, 1),
+        closing=_closing(view.closing),
+        models=list(map(_model, view.models)),
         disabled_s=round(view.disabled_s, 1),
         trouble=view.trouble,
         troubled_for_s=_rounded(view.troubled_s, 1),
     )
+
+
+def _model(view: ModelView) -> ModelShape:
+    return ModelShape(
+        model=view.model,
+        closing=_closing(view.closing),
+        limits=_limits(view.limits),
+        requests_used_share=_rounded(view.requests_used_share, 3),
+        tokens_used_share=_rounded(view.tokens_used_share, 3),
+        in_flight=view.in_flight,
+    )
+
+
+def _closing(view: ClosingView) -> ClosingShape | None:
+    if view.why is None:
+        return None
+    return ClosingShape(view.why, round(view.closed_s, 1), round(view.tried_s, 1), round(view.since_s or 0.0, 1))
+
+
+def _limits(limits: KeyLimits) -> LimitsShape:
+    return LimitsShape(limits.requests_per_minute, limits.tokens_per_minute, limits.concurrency)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

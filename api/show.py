@@ -63,7 +63,9 @@ def error(kind_and_message: Mapping[str, Any] | None) -> JsonObject | None:
     return {"type": blame, "code": kind, "message": kind_and_message["message"], "param": None}
 
 
-_CALLERS = frozenset({"bad_request", "context_too_long", "intent_infeasible", "over_budget", "cancelled"})
+_CALLERS = frozenset(
+    ["bad_request", "content_filter", "context_too_long", "over_limit", "intent_infeasible", "over_budget", "cancelled"]
+)
 
 
 def job_summary(row: Any, cost: Cost, *, sandbox: bool) -> JsonObject:

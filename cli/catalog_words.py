@@ -59,6 +59,7 @@ def facts_told(of: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 def _priced(price: dict[str, Any]) -> tuple[str, str, str, str]:
     kinds = [f"{name.removesuffix('_usd_per_mtok')} {usd}" for name, usd in price.items() if name.endswith("_per_mtok")]
+    kinds += [f"search {usd} per million" for name, usd in price.items() if name == "search_usd_per_million"]
     longer = [
         f"above {each['above_input_tokens']:,}: {each['input_usd_per_mtok']}/{each['output_usd_per_mtok']}"
         for each in price["long"]

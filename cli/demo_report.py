@@ -155,7 +155,7 @@ def read_calls(logs: Iterable[Path], attempt_ids: set[str], prices: Mapping[str,
             bills.setdefault(call["request_id"], Decimal(0))
             if call["event"] == "end" and call["input_tokens"]:
                 usage = Usage(call["input_tokens"], call["output_tokens"])
-                bills[call["request_id"]] += prices[call["model"]].of(usage)
+                bills[call["request_id"]] += prices[call["model"]].of(usage) or 0
     mine = {call: bill for call, bill in bills.items() if call in attempt_ids}
     return Logged(mine, len(bills) - len(mine))
 
@@ -185,7 +185,7 @@ def once_at(price: Price, tried: Iterable[Attempt]) -> Decimal:
     """What one question would have cost as a single call at a price: the tokens it had, at that price."""
     for attempt in tried:
         if attempt["input_tokens"] is not None:
-            return price.of(Usage(attempt["input_tokens"], attempt["output_tokens"]))
+            return price.of(Usage(attempt["input_tokens"], attempt["output_tokens"])) or Decimal(0)
     return Decimal(0)
 
 

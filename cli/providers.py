@@ -16,8 +16,14 @@ from jobs.durations import span
 Shape = dict[str, Any]
 HEADS = ("provider", "now", "keys", "limits used", "calls 1 h", "failed", "p50", "p95", "cost")
 NUMBERS = frozenset(range(3, 9))
-STYLES = {"well": "green", "off": "dim", "unknown": "yellow", "half open": "yellow", "key closed": "yellow"}
-"""Colour of how a provider is; anything else is red."""
+STYLES = {"well": "green", "off": "dim", "unknown": "yellow", "half open": "yellow"}
+"""Colour of how a provider is; what is closed is yellow, anything else red."""
+MOST_MODELS = 10
+WHY = {
+    "rate_limited": "the provider limits it (429)",
+    "bad_key": "the provider refuses the key for it",
+    "no_credit": "there is no money left for it",
+}
 REFUSED = {"bad_key": "the provider refuses it", "no_credit": "its account has no money left"}
 
 
@@ -75,8 +81,21 @@ def _of_key(provider: str, key: Shape, var: Path | None) -> Iterator[str]:
             remedy = f"pay the account in and wait, or {remedy}"
         why = REFUSED.get(key["trouble"], key["trouble"])
         yield f"{name}: {why}, since {span(key['troubled_for_s'])} ago; {again}. To mend it: {remedy}"
-    if key["closed_s"]:
-        yield f"{name}: closed by the provider (Retry-After) for another {span(key['closed_s'])}; calls wait for it"
+    if key["closing"]:
+        yield f"{name}: closed with all its models; {_closed(key['closing'])}"
+    closed = [model for model in key["models"] if model["closing"]]
+    for model in closed[:MOST_MODELS]:
+        yield f"{name}, {model['model']}: closed; {_closed(model['closing'])}. Its other models go on"
+    if len(closed) > MOST_MODELS:
+        yield f"{name}: {len(closed) - MOST_MODELS} more models are closed; --json has them all"
+
+
+def _closed(closing: Shape) -> str:
+    """Why, until when, and when it is tried."""
+    why = WHY.get(closing["why"], closing["why"])
+    ends = f"for another {span(closing['closed_s'])}" if closing["closed_s"] else "until a call shows that it is over"
+    again = f"one call tries it in {span(closing['tried_s'])}" if closing["tried_s"] else "its next call tries it"
+    return f"{why}, {ends}; {again}, the others wait"
 
 
 def _restart(var: Path | None) -> str:
@@ -87,7 +106,7 @@ def _row(provider: Shape) -> tuple[str | Text, ...]:
     state, recent = _state(provider), provider["recent"]
     return (
         provider["id"] + (" (sandbox)" if provider["sandbox"] else ""),
-        Text(state, style=STYLES.get(state, "red")),
+        Text(state, style="yellow" if state.endswith("closed") else STYLES.get(state, "red")),
         _keys(provider["keys"]),
         _used(provider["keys"]),
         f"{recent['calls']:,}",
@@ -107,22 +126,30 @@ def _state(provider: Shape) -> str:
     usable = [key for key in keys if key["is_set"] and not key["disabled_s"]]
     if not usable:
         return "key refused"
-    if all(key["closed_s"] for key in usable):
+    if all(map(_is_closed, usable)):
         return "key closed"
+    if closed := sum(_is_closed(model) for key in usable for model in key["models"]):
+        return f"{counted(closed, 'model')} closed"
     sick = sum(each["breaker"]["state"] in {"open", "half_open"} for each in provider["deployments"])
     return f"{counted(sick, 'deployment')} sick" if sick else "well"
 
 
+def _is_closed(each: Shape) -> bool:
+    """Whether a key or a model is closed now, not only waiting for a call that tries it."""
+    return each["closing"] is not None and each["closing"]["closed_s"] > 0
+
+
 def _keys(keys: list[Shape]) -> str:
     """How many of them can be used now."""
-    usable = sum(key["is_set"] and not key["disabled_s"] and not key["closed_s"] for key in keys)
+    usable = sum(key["is_set"] and not key["disabled_s"] and not _is_closed(key) for key in keys)
     return f"{usable} of {len(keys)}"
 
 
 def _used(keys: list[Shape]) -> str:
-    """The fullest meter of all its keys."""
-    shares = [share for key in keys for share in (key["requests_used_share"], key["tokens_used_share"])]
-    shares += [key["in_flight"] / key["limits"]["concurrency"] for key in keys if key["in_flight"] is not None]
+    """The fullest meter of all its keys and their models."""
+    metered = [*keys, *(model for key in keys for model in key["models"])]
+    shares = [share for each in metered for share in (each["requests_used_share"], each["tokens_used_share"])]
+    shares += [each["in_flight"] / each["limits"]["concurrency"] for each in metered if each["in_flight"] is not None]
     known = [share for share in shares if share is not None]
     return f"{max(known):.0%}" if known else "-"
 

@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import draw_dialects  # noqa: E402 -- after the path is set
+import draw_replies  # noqa: E402
 
 from api.fronts.failures import BROKEN, PURGED, STATUSES  # noqa: E402 -- after the path is set
 from api.problems import PROBLEMS  # noqa: E402
@@ -135,6 +136,7 @@ PAGES = {
     "dialects.md": draw_dialects.page,
     "errors.md": errors,
     "metrics.md": metrics,
+    "replies.md": draw_replies.page,
     "state_machine.md": state_machine,
 }
 

@@ -123,12 +123,15 @@ def _check_message(message: object, where: str) -> None:
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens as the provider billed them. The two totals hold every kind; the rest say how much of them is special."""
+    """What a provider counted. The two totals hold every kind of token but `citation_tokens`, which are billed beside.
 
-    input_tokens: int
+    None is a total that the provider did not tell: what it did tell is kept, and the cost is unknown.
+    """
+
+    input_tokens: int | None
     """All of the prompt: what was read from a cache and what was written to one included."""
-    output_tokens: int
-    """All that the model made: reasoning and audio included."""
+    output_tokens: int | None
+    """All that the model made: reasoning, sound and pictures included."""
     cached_tokens: int = 0
     """Of the input, read from a prompt cache."""
     cache_write_tokens: int = 0
@@ -139,6 +142,19 @@ class Usage(msgspec.Struct, frozen=True):
     """Of the output, thoughts."""
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    citation_tokens: int = 0
+    """Read by the provider's own searches and billed beside the prompt (Perplexity's deep research)."""
+    searches: int = 0
+    """Searches that the provider made for this call and bills one by one."""
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Input and output; None when one of them is unknown."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens + self.output_tokens
 
 
 USAGE_KINDS = Usage.__struct_fields__[2:]
@@ -155,18 +171,23 @@ class Answer(msgspec.Struct, frozen=True):
     finish_reason: str
     """OpenAI's: stop, length, content_filter, tool_calls. A refusal is content_filter, whatever its body says."""
     usage: Usage | None = None
-    """None when the provider reported none or nonsense: unknown is never 0."""
+    """None when the provider reported none, or counts that fit no known way of counting: unknown is never 0."""
     logprobs: tuple[float, ...] | None = None
     """Natural log of each answer token's probability; None when the provider gives none."""
     has_tool_calls: bool = False
     has_refusal: bool = False
     has_sound: bool = False
     """It is spoken; its text may stand in the transcript alone."""
+    has_images: bool = False
+    """It shows pictures (`message.images`)."""
+    has_odd_usage: bool = False
+    """The provider reported counts that do not tell the bill; the body keeps them under `provider_fields`."""
 
     @property
     def is_empty(self) -> bool:
-        """A normal finish with neither text nor tool call nor refusal nor sound."""
-        blank = not (self.text.strip() or self.has_tool_calls or self.has_refusal or self.has_sound)
+        """A normal finish with neither text nor tool call nor refusal nor sound nor picture."""
+        says = self.text.strip() or self.has_tool_calls or self.has_refusal
+        blank = not (says or self.has_sound or self.has_images)
         return blank and self.finish_reason in {"stop", "tool_calls"}
 
 

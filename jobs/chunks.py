@@ -6,14 +6,15 @@ from typing import Any
 import msgspec
 
 Body = dict[str, Any]
+BESIDE = "provider_fields"
 HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 
 
 def chunks_of(completion: bytes) -> list[bytes]:
     """The chunks of a chat.completion: for each choice its role, its message and its end; last the usage, if known.
 
-    Always the same ones for the same answer, so that a reader can go on at the nth. They say all that the answer says
-    of its choices; what a provider put beside them stays in the answer.
+    Always the same ones for the same answer, so that a reader can go on at the nth. They say all that the answer says:
+    what a provider put beside its choices (`provider_fields`) stands in the last chunk with a choice.
     """
     body: Body = msgspec.json.decode(completion)
     head: Body = {"object": "chat.completion.chunk"} | {name: body[name] for name in HEAD if body.get(name) is not None}
@@ -25,6 +26,8 @@ def chunks_of(completion: bytes) -> list[bytes]:
         if delta := _delta(message):
             chunks.append(head | {"choices": [_choice(index, delta, choice.get("logprobs"))]})
         chunks.append(head | {"choices": [_choice(index, {}, None, choice.get("finish_reason"))]})
+    if chunks and body.get(BESIDE):
+        chunks[-1][BESIDE] = body[BESIDE]
     if body.get("usage") is not None:
         chunks.append(head | {"choices": [], "usage": body["usage"]})
     return [msgspec.json.encode(chunk) for chunk in chunks]

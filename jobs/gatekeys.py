@@ -1,16 +1,22 @@
 """What the gates of a fleet keep in Redis, and tell each other: names of keys, and notices.
 
-    tokenyard:limits:{<key>}          hash, a provider key's window of calls: workers/lua/admit.lua
-    tokenyard:limits:{<key>}:slots    sorted set, its calls in flight: workers/lua/admit.lua
-    tokenyard:trouble:{<key>}         hash, what the provider has against it: workers/lua/trouble.lua
-    tokenyard:{breakers}:<subject>    hash, a breaker: workers/lua/breaker.lua
-    tokenyard:{breakers}              sorted set, every breaker's subject -> when something was last reported (s)
-    tokenyard:{breakers}:tripped      hash, subject of each open or half-open breaker -> its latest notice
+    tokenyard:limits:{<key>}                        hash, the window of a provider key: workers/lua/admit.lua
+    tokenyard:limits:{<key>}:slots                  sorted set, its calls in flight: workers/lua/admit.lua
+    tokenyard:limits:{<key>}:model:<model>          hash, the window of one model of it: workers/lua/admit.lua
+    tokenyard:limits:{<key>}:model:<model>:slots    sorted set, its calls in flight: workers/lua/admit.lua
+    tokenyard:limits:{<key>}:models                 set, the models of the key that have a window of their own
+    tokenyard:closings:{<key>}                      hash, model (or * for the whole key) -> the latest notice of its
+                                                    closing, and the probe that is out: workers/lua/closing.lua
+    tokenyard:trouble:{<key>}                       hash, what the provider has against the key: workers/lua/trouble.lua
+    tokenyard:{breakers}:<subject>                  hash, a breaker: workers/lua/breaker.lua
+    tokenyard:{breakers}                            sorted set, every breaker's subject -> when something was last
+                                                    reported (s)
+    tokenyard:{breakers}:tripped                    hash, subject of each open or half-open breaker -> its latest notice
 
-`<key>` is `<provider>/<index>`, `<subject>` is `provider:<provider>` or `deployment:<deployment>`, names
-percent-encoded, so that no two meet whatever a person calls a provider. Braces keep names on one node of a cluster.
-Times are seconds of the Redis server's clock. Everything expires by itself, after the time its script names. Workers
-write, through the scripts; `jobs.health` reads.
+`<key>` is `<provider>/<index>`, `<model>` its name at the provider, `<subject>` is `provider:<provider>` or
+`deployment:<deployment>`, names percent-encoded, so that no two meet whatever a person calls a provider. Braces keep
+the names of a key on one node of a cluster. Times are seconds of the Redis server's clock. Everything expires by
+itself, after the time its script names. Workers write, through the scripts; `jobs.health` reads.
 """
 
 from typing import Literal
@@ -24,6 +30,8 @@ CHANNEL = "tokenyard:gate"
 """Where notices are published."""
 KNOWN = "tokenyard:{breakers}"
 TRIPPED = "tokenyard:{breakers}:tripped"
+WHOLE = "*"
+"""Stands for the whole key among its models; an encoded name has no asterisk."""
 Kind = Literal["provider", "deployment"]
 
 
@@ -36,14 +44,38 @@ def key_text(provider: str, key_index: int) -> str:
     return f"{quote(provider, safe='')}/{key_index}"
 
 
-def limits_key(key: str) -> str:
-    """The window of a key (its `key_text`)."""
-    return f"tokenyard:limits:{{{key}}}"
+def model_text(model: str) -> str:
+    """A model by its name at the provider; empty: the whole key.
+
+    >>> model_text("maker/small"), model_text("")
+    ('maker%2Fsmall', '*')
+    """
+    return quote(model, safe="") if model else WHOLE
 
 
-def slots_key(key: str) -> str:
-    """The calls in flight of a key (its `key_text`)."""
-    return f"tokenyard:limits:{{{key}}}:slots"
+def model_name(text: str) -> str:
+    """The name that `model_text` encoded."""
+    return "" if text == WHOLE else unquote(text)
+
+
+def limits_key(key: str, model: str = "") -> str:
+    """The window of a key (its `key_text`), or of one of its models (by name)."""
+    return f"tokenyard:limits:{{{key}}}" + (f":model:{model_text(model)}" if model else "")
+
+
+def slots_key(key: str, model: str = "") -> str:
+    """The calls in flight of a key (its `key_text`), or of one of its models (by name)."""
+    return f"{limits_key(key, model)}:slots"
+
+
+def models_key(key: str) -> str:
+    """The models of a key (its `key_text`) that have windows of their own."""
+    return f"tokenyard:limits:{{{key}}}:models"
+
+
+def closings_key(key: str) -> str:
+    """The closings of a key (its `key_text`)."""
+    return f"tokenyard:closings:{{{key}}}"
 
 
 def trouble_key(key: str) -> str:
@@ -90,9 +122,16 @@ class BreakerNotice(_Notice, frozen=True, tag="breaker"):
 
 
 class ClosingNotice(_Notice, frozen=True, tag="closing"):
-    """A key is closed until then: its provider's Retry-After."""
+    """A model of a key, or the whole key, is closed, or open again (`kind` None)."""
 
-    until_s: float
+    model: str
+    """`model_text`."""
+    print: str
+    strikes: int = 0
+    since_s: float = 0.0
+    until_s: float = 0.0
+    try_at_s: float = 0.0
+    kind: FailureKind | None = None
 
 
 class TroubleNotice(_Notice, frozen=True, tag="trouble"):

@@ -158,7 +158,7 @@ CALLS = _counter(
 )
 UNPRICED = _counter(
     "tokenyard_unpriced_calls_total",
-    "Calls whose tokens are known and whose price is not: booked with an unknown cost.",
+    "Calls whose bill nobody can reckon, for want of a price or because the counts make no sense: cost unknown.",
     ["deployment"],
     WORKER,
 )
@@ -246,7 +246,14 @@ _FIGURES = (
         "1 for the state a provider's or deployment's breaker is in: closed, open or half_open.",
     ),
     Figure(
-        "tokenyard_key_closed_seconds", ("provider", "key_index"), "Until a key opens after a Retry-After; 0: open."
+        "tokenyard_key_closed_seconds",
+        ("provider", "key_index"),
+        "Until a key opens with all its models after a Retry-After for the whole account; 0: open.",
+    ),
+    Figure(
+        "tokenyard_model_closed_seconds",
+        ("provider", "key_index", "model"),
+        "Until a model of a key opens after a Retry-After; told of models that are closed.",
     ),
     Figure(
         "tokenyard_key_disabled_seconds",

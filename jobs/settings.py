@@ -18,6 +18,8 @@ Table = Mapping[str, Any]
 
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+LimitsBy = Literal["model", "key"]
+Pattern = Annotated[str, msgspec.Meta(min_length=1)]
 Span = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -30,7 +32,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class KeyLimits(_Section, frozen=True):
-    """What a provider allows one key; None is no limit."""
+    """What a provider allows one key, or one model of it; None is no limit."""
 
     requests_per_minute: Positive | None = None
     tokens_per_minute: Positive | None = None
@@ -43,6 +45,10 @@ class ProviderKey(_Section, frozen=True):
     env: str | None = None
     """None: the provider wants no key (a local server)."""
     limits: KeyLimits = KeyLimits()
+    """Of all its models together."""
+    model_limits: dict[Pattern, KeyLimits] = {}
+    """Of each model by itself, by pattern (`gpt-4o*`) of its name at the provider; `routing.limits.limits_of` finds
+    the one that counts."""
 
 
 class Provider(_Section, frozen=True):
@@ -53,6 +59,9 @@ class Provider(_Section, frozen=True):
     accent: str = ""
     """How this provider differs from its dialect, by a name of the dialect's list; empty: the dialect's own way."""
     keys: tuple[ProviderKey, ...] = (ProviderKey(),)
+    limits_by: LimitsBy | None = None
+    """What its 429 is about: the model that was asked, or the whole key. None: what is known of the provider
+    (`routing.limit_facts`)."""
     http2: bool = False
     is_sandbox: bool = False
 
@@ -260,7 +269,7 @@ def _known_keys(path: str, merged: Table) -> list[str]:
             section = by_table[step]
         elif step == "keys":
             section = ProviderKey
-        elif step == "limits":
+        elif step in {"limits", "model_limits"}:
             section = KeyLimits
         elif section is Settings and step in Settings.__struct_fields__:
             section = type(getattr(Settings(), step))

@@ -90,7 +90,9 @@ def _price(price: Price) -> Shown:
 
 def _rates(rates: Rates) -> Shown:
     known = {name: getattr(rates, name) for name in ("input", "output", *KINDS)}
-    return {f"{name}_usd_per_mtok": _usd(usd) for name, usd in known.items() if usd is not None}
+    searches = {} if rates.search is None else {"search_usd_per_million": _usd(rates.search)}
+    per_mtok = {name: usd for name, usd in known.items() if usd is not None and name != "search"}
+    return {f"{name}_usd_per_mtok": _usd(usd) for name, usd in per_mtok.items()} | searches
 
 
 def _usd(usd: object) -> str:

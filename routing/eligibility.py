@@ -36,7 +36,7 @@ class Reason(StrEnum):
     OVER_BUDGET = "over_budget"
     """The upper bound of one call is above the intent's max_cost_usd."""
     UNKNOWN_PRICE = "unknown_price"
-    """The intent has a budget and nobody knows what this deployment costs."""
+    """The intent has a budget, and nobody knows what this deployment costs, or nothing bounds it."""
     NO_LOGPROBS = "no_logprobs"
     """The policy judges by confidence, and this model is known to give none: its answer would be thrown away."""
     CONTEXT_WINDOW = "context_window"
@@ -201,6 +201,15 @@ class Step(msgspec.Struct, frozen=True):
         """The deployment's id; it names the step, for a plan holds each deployment once."""
         return self.deployment.id
 
+    @property
+    def least_input_tokens(self) -> int:
+        """What the prompt hardly stays below, images left out: a provider's limit below it can't carry the request."""
+        if self.guess is None:
+            return 0
+        estimate = self.guess if self.fit is None else self.fit.estimate(self.guess)
+        flat = self.guess.measure.flat_tokens if self.guess.measure else 0
+        return max(0, estimate.low_tokens - flat)
+
 
 def needs_of(request: ChatRequest, intent: Intent, policy: Policy | None = None) -> Needs:
     """Read a request once. Never raises. Without a policy, or under the name of a model, unproven tools are allowed.
@@ -267,6 +276,10 @@ def _wants_more_output(option: Option, needs: Needs) -> bool:
     return limit is not None and wanted is not None and wanted > limit
 
 
+def _has_no_bound(option: Option) -> bool:
+    return option.price is None or option.price.is_open_ended
+
+
 def _is_elsewhere(option: Option, needs: Needs) -> bool:
     region = needs.intent.require.region
     return region is not None and option.deployment.region != region
@@ -306,7 +319,7 @@ CHECKS: tuple[tuple[Reason, Callable[[Option, Needs], bool]], ...] = (
     (Reason.CONTEXT_WINDOW, _is_too_long),
     (
         Reason.UNKNOWN_PRICE,
-        lambda option, needs: needs.intent.max_cost_usd is not None and option.price is None,
+        lambda option, needs: needs.intent.max_cost_usd is not None and _has_no_bound(option),
     ),
 )
 """In the order of asking; the first that holds is the reason. What a model is not known to lack, it may have."""

@@ -1,4 +1,4 @@
-"""Decides whether one more call fits a provider key's limits: a sliding minute, a small burst, a cap in flight.
+"""Decides whether one more call fits a key's and its model's limits: a sliding minute, a small burst, a cap in flight.
 
 The rate rule is the generic cell rate algorithm (ITU-T I.371, the leaky bucket as a meter): a level that drains at a
 steady rate and may not rise above a small burst. It is one number a dimension, and it holds over *every* minute, not
@@ -6,12 +6,13 @@ only over calendar ones. Its Lua twin is `workers/lua/admit.lua` and `settle.lua
 histories, so change them together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import msgspec
 
-from jobs.settings import KeyLimits
+from jobs.settings import KeyLimits, ProviderKey
 
 WINDOW_S = 60.0
 """The minute that providers count in."""
@@ -23,6 +24,7 @@ SLOT_TURN_S = 0.5
 """Taken for how soon a busy slot may come free; nobody can know, calls seldom take less."""
 SPREAD_S = 60.0
 """Those turned away are asked back over at most this long; then the appointments begin again."""
+NO_LIMITS = KeyLimits()
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -102,13 +104,12 @@ class Reservation(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """What is known of a key's last minute. A fresh value is a key that nobody used."""
+    """What is known of the last minute of a key, or of one model of it. A fresh value is one that nobody used."""
 
     at_s: float | None = None
     """When the levels were true; None: never counted, so seed it."""
     requests: float = 0.0
     tokens: float = 0.0
-    closed_until_s: float = 0.0
     appointment_s: float = 0.0
     """The latest moment that somebody turned away was told to come back."""
     slots: Mapping[str, float] = {}
@@ -135,9 +136,7 @@ def admit(
     back for one free place. An appointment holds nothing: whoever comes first is let in.
     """
     window = drained(window, now_s, allowance)
-    closed_s = window.closed_until_s - now_s
     wait_s = max(
-        closed_s if closed_s > INSTANT_S else 0.0,
         allowance.requests.wait_s(window.requests) if allowance.requests else 0.0,
         allowance.tokens.wait_s(window.tokens) if allowance.tokens else 0.0,
     )
@@ -148,6 +147,22 @@ def admit(
         window, delay_s = _appoint(window, now_s, now_s + SLOT_TURN_S, allowance, reservation)
         return window, Refusal("concurrency", delay_s)
     return _counted(window, now_s, allowance, reservation), ADMITTED
+
+
+def admit_all(
+    windows: Sequence[Window], now_s: float, allowances: Sequence[Allowance], reservation: Reservation
+) -> tuple[list[Window], Admitted | Refusal]:
+    """Let a call in where every window has room for it, or count it in none; the longest wait of all is told."""
+    pairs = list(zip(windows, allowances, strict=True))
+    met = [admit(window, now_s, allowance, reservation) for window, allowance in pairs]
+    refusals = [verdict for _, verdict in met if isinstance(verdict, Refusal)]
+    if not refusals:
+        return [window for window, _ in met], ADMITTED
+    after = [
+        asked if isinstance(verdict, Refusal) else drained(window, now_s, allowance)
+        for (asked, verdict), (window, allowance) in zip(met, pairs, strict=True)
+    ]
+    return after, max(refusals, key=lambda refusal: refusal.delay_s)
 
 
 def settle(window: Window, now_s: float, allowance: Allowance, reservation: Reservation, extra_tokens: float) -> Window:
@@ -176,13 +191,29 @@ def correction(reservation: Reservation, tokens_used: int | None, age_s: float) 
     return extra if extra > 0 or age_s < WINDOW_S else 0.0
 
 
-def close(window: Window, until_s: float) -> Window:
-    """Let nobody in before that moment (a provider's Retry-After). A later closing stands."""
-    return msgspec.structs.replace(window, closed_until_s=max(window.closed_until_s, until_s))
+def limits_of(key: ProviderKey, model: str) -> KeyLimits:
+    """The limits of one model of a key: those of the pattern that says most of its name, letter for letter.
+
+    `model` is the name at the provider. A pattern with more letters that are no wildcards is nearer; of two alike the
+    first in the alphabet counts.
+
+    >>> limits = {"gpt-*": KeyLimits(concurrency=9), "gpt-4o*": KeyLimits(concurrency=2)}
+    >>> limits_of(ProviderKey(model_limits=limits), "gpt-4o-mini").concurrency
+    2
+    """
+    fitting = [pattern for pattern in key.model_limits if pattern == model or fnmatchcase(model, pattern)]
+    if not fitting:
+        return NO_LIMITS
+    return key.model_limits[min(fitting, key=lambda pattern: (pattern != model, -_letters(pattern), pattern))]
+
+
+def _letters(pattern: str) -> int:
+    """How many of its signs stand for themselves."""
+    return sum(sign not in "*?[]" for sign in pattern)
 
 
 def seed_levels(allowance: Allowance, recent: tuple[int, int | None] | None) -> tuple[float, float]:
-    """Levels (requests, tokens) of a key whose count was lost, from its (requests, tokens) of the last 60 s.
+    """Levels (requests, tokens) of a window whose count was lost, from its (requests, tokens) of the last 60 s.
 
     The level can have been no higher than the burst, nor than what was used; for tokens one call may stand above the
     burst, taken as an average one. None (nobody can tell, or not the tokens) counts as a burst just spent.

@@ -59,6 +59,8 @@ class Plan(msgspec.Struct, frozen=True):
     receipt: Receipt
     complaint: str | None = None
     """Why there is no step, and what to do about it; None when there is one."""
+    providers: Mapping[str, Provider] = {}
+    """How the providers are spoken with, the yard's."""
 
 
 class Yard(msgspec.Struct, frozen=True, eq=False):
@@ -157,6 +159,7 @@ def plan(
             steps, ruled_out, policy, needs, (yard.catalog.version, yard.policies_version), more_off=line.more_off
         ),
         complaint=None if steps else complaint(ruled_out, policy, intent, more_off=line.more_off),
+        providers=yard.providers,
     )
 
 

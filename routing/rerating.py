@@ -39,7 +39,7 @@ class Difference(msgspec.Struct, kw_only=True):
     without_usage: int = 0
     """Calls whose tokens nobody knows: failed and cut ones. They can't be rated."""
     without_price: int = 0
-    """Calls with usage for whose day there is no price."""
+    """Calls with usage for whose day there is no price, or none of a kind that they used."""
 
 
 class Rerating:
@@ -78,7 +78,6 @@ class Rerating:
             return None
         served = self._catalog.deployments.get(call.deployment)
         price = None if served is None else served.price_on(call.day)
-        if price is None:
-            line.without_price += 1
-            return None
-        return price.of(call.usage)
+        amount = None if price is None else price.of(call.usage)
+        line.without_price += amount is None
+        return amount

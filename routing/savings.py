@@ -67,7 +67,7 @@ def dearest(bill: Bill, policies: Mapping[str, Policy], yard: Yard) -> Decimal |
     tiers: dict[int, Decimal] = {}
     for option in yard.lineup(policy).options:
         price = option.price
-        if option.fault is None and price is not None:
-            cost = price.of(usage)
+        cost = price.of(usage) if option.fault is None and price is not None else None
+        if cost is not None:
             tiers[option.tier] = min(cost, tiers.get(option.tier, cost))
     return max(tiers.values(), default=None)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from jobs.failures import FailureKind
 from jobs.job import PastAttempt
 from jobs.states import Outcome
+from routing.dialects.registry import voice_of
 from routing.eligibility import NOTHING, Step
 from routing.plan import Plan
 
@@ -49,7 +50,11 @@ REMEDIES: dict[FailureKind, Remedy] = {
     FailureKind.NO_CREDIT: Remedy(Course.ELSEWHERE, bars=True),
     FailureKind.BAD_KEY: Remedy(Course.ELSEWHERE, bars=True),
     FailureKind.MODEL_NOT_FOUND: Remedy(Course.ELSEWHERE, bars=True),
-    FailureKind.BAD_REQUEST: Remedy(Course.STOP),
+    FailureKind.MODEL_DENIED: Remedy(Course.ELSEWHERE, bars=True),
+    # Asks one other candidate that speaks or thinks in another way, see `_refused_alike`; a second refusal is the last.
+    FailureKind.BAD_REQUEST: Remedy(Course.ELSEWHERE, bars=True),
+    FailureKind.CONTENT_FILTER: Remedy(Course.STOP),
+    FailureKind.OVER_LIMIT: Remedy(Course.ELSEWHERE, bars=True),
     # Bars every deployment whose window is not known to be larger, see `_too_small`.
     FailureKind.CONTEXT_TOO_LONG: Remedy(Course.ELSEWHERE, bars=True),
     FailureKind.TRUNCATED: Remedy(Course.ELSEWHERE),
@@ -71,6 +76,10 @@ REMEDIES: dict[FailureKind, Remedy] = {
 NONE: Counter[str] = Counter()
 LOST = frozenset({Outcome.UNKNOWN, Outcome.ORPHANED})
 """Calls whose answer no worker could use: a crash or a lost lease cut them, and they may have been billed."""
+
+
+TAKEN = frozenset({FailureKind.EMPTY_ANSWER, FailureKind.INVALID_ANSWER, FailureKind.TRUNCATED})
+"""Failures of calls whose request was taken."""
 
 
 class Standing(NamedTuple):
@@ -130,6 +139,15 @@ class Standing(NamedTuple):
         """The latest attempt that counts."""
         return next((attempt for attempt in reversed(self.past) if attempt.counts), None)
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """One provider refused the request, and none since has taken it or refused it, too."""
+        kinds = [attempt.failure for attempt in self.past]
+        if kinds.count(FailureKind.BAD_REQUEST) != 1:
+            return False
+        since = self.past[kinds.index(FailureKind.BAD_REQUEST) + 1 :]
+        return not any(attempt.answered or attempt.failure in TAKEN for attempt in since)
+
     def failures(self, kind: FailureKind) -> int:
         """How many attempts ended so."""
         return sum(attempt.failure is kind for attempt in self.past)
@@ -173,6 +191,7 @@ def _barred(plan: Plan, past: Past) -> Iterable[str]:
         useless = [attempt.deployment for attempt in past if attempt.failure is kind]
         if len(useless) > 1:
             yield from useless
+    yield from _refused_alike(plan, past)
     for attempt in past:
         if attempt.failure is not None and REMEDIES[attempt.failure].bars:
             yield attempt.deployment
@@ -180,6 +199,27 @@ def _barred(plan: Plan, past: Past) -> Iterable[str]:
             yield from _too_small(plan, attempt.deployment)
         if attempt.outcome in LOST and plan.policy.on_unknown == "skip":
             yield attempt.deployment
+
+
+def _refused_alike(plan: Plan, past: Past) -> Iterable[str]:
+    """Deployments that would refuse the request, too: after one refusal those alike, after two all.
+
+    An unknown 400 may be a defect of ours on one wire, a lack of one server, or a rule of one maker. So the request is
+    shown to one candidate more, whose wire, accent or maker is another. If that one refuses, it is the request.
+    """
+    refused = [attempt.deployment for attempt in past if attempt.failure is FailureKind.BAD_REQUEST]
+    if not refused:
+        return
+    manner = _manner(plan, refused[0])
+    for step in plan.steps:
+        if len(refused) > 1 or _manner(plan, step.id) == manner:
+            yield step.id
+
+
+def _manner(plan: Plan, deployment: str) -> tuple[str, str, str]:
+    """Wire and accent of a deployment's provider, and the maker of its model."""
+    model, _, provider = deployment.partition("@")
+    return *voice_of(provider, plan.providers.get(provider)), model.partition("/")[0]
 
 
 def _too_small(plan: Plan, full: str) -> Iterable[str]:

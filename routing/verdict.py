@@ -134,7 +134,8 @@ def judge(plan: Plan, past: Past, event: Event, chance: float) -> Verdict:
         case Broke():
             return _mend(plan, past, event, chance)
         case Held():
-            return _pass_by(stand(plan, past), event.refusals, chance)
+            standing = stand(plan, past)
+            return _at_once(standing, _pass_by(standing, event.refusals, chance), None)
         case _:  # pragma: no cover - mypy proves it cannot be reached
             assert_never(event)
 
@@ -175,6 +176,11 @@ def _mend(plan: Plan, past: Past, event: Broke, chance: float) -> Verdict:
     outcome = Outcome.NOT_SENT if failure.kind is FailureKind.UNREACHABLE else Outcome.FAILED
     broken = msgspec.structs.replace(_record(step, outcome, event.cost_usd), failure=failure.kind)
     standing = stand(plan, (*past, broken))
+    verdict = _remedy(standing, step, failure, chance)
+    return verdict if REMEDIES[failure.kind].course is Course.END else _at_once(standing, verdict, failure)
+
+
+def _remedy(standing: Standing, step: Step, failure: Failure, chance: float) -> Verdict:
     match REMEDIES[failure.kind].course:
         case Course.ELSEWHERE:
             return _elsewhere(standing, step, failure, chance)
@@ -188,6 +194,37 @@ def _mend(plan: Plan, past: Past, event: Broke, chance: float) -> Verdict:
             return GiveUp(failure)
         case _ as never:  # pragma: no cover - mypy proves it cannot be reached
             assert_never(never)
+
+
+def _at_once(standing: Standing, verdict: Verdict, failure: Failure | None) -> Verdict:
+    """After one refusal of the request: the verdict, if it asks another candidate now; else the refusal stands.
+
+    A second opinion is worth a call, not a wait: the request is bad, most often, and its caller should hear so.
+    """
+    if isinstance(verdict, GiveUp) and standing.failures(FailureKind.BAD_REQUEST) > 1:
+        return GiveUp(_refused_twice(standing, verdict.failure))
+    if isinstance(verdict, Start | FailOver | Escalate | Accept) or not standing.is_in_doubt:
+        return verdict
+    if failure is None or failure.kind is not FailureKind.BAD_REQUEST:
+        where = _first_refusal(standing)
+        message = f"{where} refused the request, and no candidate of another kind stood ready to be asked"
+        failure = Failure(FailureKind.BAD_REQUEST, message)
+    return _best_effort(standing) or GiveUp(failure)
+
+
+def _refused_twice(standing: Standing, failure: Failure) -> Failure:
+    """The later refusal in its own words, with the name of who refused first.
+
+    The later one came over another wire or from another maker, so what both complain of is the caller's to correct.
+    """
+    if failure.kind is not FailureKind.BAD_REQUEST:
+        return failure
+    message = f"{failure.message} {_first_refusal(standing)} had refused it, too."
+    return msgspec.structs.replace(failure, message=message)
+
+
+def _first_refusal(standing: Standing) -> str:
+    return next(each.deployment[:100] for each in standing.past if each.failure is FailureKind.BAD_REQUEST)
 
 
 def _elsewhere(standing: Standing, step: Step, failure: Failure, chance: float) -> Verdict:

@@ -18,7 +18,8 @@ NAMED = 3
 
 MEANING: dict[Reason, str] = {
     Reason.OVER_BUDGET: "one call may cost more than max_cost_usd; raise it or lower max_tokens",
-    Reason.UNKNOWN_PRICE: "its price is unknown, so max_cost_usd cannot be kept; add a price to the catalogue",
+    Reason.UNKNOWN_PRICE: "its price is unknown, or it bills its own searches without a bound, so max_cost_usd "
+    "cannot be kept; add a price to the catalogue, or name another model",
     Reason.NO_LOGPROBS: "it gives no log-probabilities and the policy needs min_confidence; "
     'set on_unknown_confidence = "accept"',
     Reason.CONTEXT_WINDOW: "prompt and output do not fit its window; shorten the prompt, lower max_tokens, "

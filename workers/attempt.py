@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
@@ -19,7 +20,8 @@ from jobs.store.uuid7 import uuid7
 from routing.cascade import confidence
 from routing.catalog import Target
 from routing.checks import Expected, Flaw, expected, unmended
-from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireRequest
+from routing.dialects.base import Asking, Delta, StreamDecoder, Unsupported, WireRequest
+from routing.dialects.errors import over_limit
 from routing.dialects.registry import accent_of, dialect_of
 from routing.dialects.wording import Wording
 from routing.eligibility import Step, counter
@@ -43,6 +45,7 @@ UNSENT = frozenset({FailureKind.UNREACHABLE, FailureKind.UNSUPPORTED})
 DEFECT = Failure(
     FailureKind.INTERNAL, "a defect of Tokenyard; the worker's log has it under this attempt's id", code="defect"
 )
+CUT = Failure(FailureKind.CANCELLED, "the call was cut, or never made")
 
 PROMPT = ("messages", "tools", "functions", "response_format")
 """Parts of the request that are counted as its input."""
@@ -58,7 +61,7 @@ MOST_TOKENS = 2**31 - 1
 
 def believable(usage: Usage | None) -> Usage | None:
     """Usage that can be true; nonsense counts as not reported, so its cost is unknown."""
-    if usage is None or max(astuple(usage)) > MOST_TOKENS:
+    if usage is None or max(count or 0 for count in astuple(usage)) > MOST_TOKENS:
         return None
     return usage
 
@@ -157,11 +160,18 @@ class Attempt:
 
     async def _made(self, entry: Entry, time_left_s: float) -> tuple[Answer | Failure, Closing]:
         wire = self._encode()
-        result = await self._send(wire, entry, time_left_s)
+        result = self._sized(await self._send(wire, entry, time_left_s))
         self._known = self._closing(result)  # its bill, should we be stopped while the answer is checked
         self._teach(wire, result)
         result = await self._checked(result)
         return result, self._closing(result)
+
+    def _sized(self, result: Answer | Failure) -> Answer | Failure:
+        """A rate limit below what this request itself needs is no rate limit: no waiting mends it."""
+        if isinstance(result, Answer):
+            return result
+        asked = self._request.max_output_tokens or 0
+        return over_limit(result, self._step.least_input_tokens, asked * self._request.choices)
 
     def _may_stand(self, result: Answer | Failure | None) -> bool:
         """Whether an answer may be the job's: there is something in it, and nothing wrong with it."""
@@ -186,7 +196,9 @@ class Attempt:
         if isinstance(wire, Unsupported) or isinstance(result, Failure) or self._step.guess is None:
             return
         usage = believable(result.usage)
-        if usage is not None and not any(change.field.startswith(PROMPT) for change in wire.adaptations):
+        if usage is None or usage.input_tokens is None:
+            return
+        if not any(change.field.startswith(PROMPT) for change in wire.adaptations):
             self._parts.saw_usage(self._step.id, self._step.guess, usage.input_tokens)
 
     def cut(self) -> Closing | None:
@@ -300,12 +312,16 @@ class Attempt:
                     tokens.came()
                 elif tokens.is_over:
                     return call_failure(FailureKind.TIMEOUT, "no_tokens")
+        self._show(decoder.end())
         return decoder.finish()
 
     def _feed(self, decoder: StreamDecoder, piece: bytes) -> bool:
         """Show what came; returns whether any of it has content."""
+        return self._show(decoder.feed(piece))
+
+    def _show(self, deltas: Iterable[Delta]) -> bool:
         has_content = False
-        for delta in decoder.feed(piece):
+        for delta in deltas:
             if self._tokens is not None:
                 self._tokens.take(self.id, delta)
             has_content |= delta.has_content
@@ -315,16 +331,11 @@ class Attempt:
         return has_content
 
     async def _leave(self, entry: Entry, result: Answer | Failure | None) -> None:
-        failure = result if isinstance(result, Failure) else None
         usage = result.usage if isinstance(result, Answer) else None
         # A call that was cut says nothing of its provider: neither good nor bad.
-        kind = FailureKind.CANCELLED if result is None else failure.kind if failure else None
-        leaving = self._parts.gate.leave(
-            entry,
-            kind,
-            usage.input_tokens + usage.output_tokens if usage else None,
-            failure.retry_after_s if failure else None,
-        )
+        failure = None if isinstance(result, Answer) else result or CUT
+        used = usage.total_tokens if usage else None
+        leaving = self._parts.gate.leave(entry, failure, used)
         if entry.reservation is None:
             await leaving  # no round trip: it can't be cut in the middle
             return

@@ -32,7 +32,7 @@ from routing.catalog import Catalog
 from routing.dialects.registry import check_accents
 from routing.learn.fits import Fit
 from routing.plan import Plan, UnknownName, Yard, plan, policy_for
-from workers.counters import FallbackCounters, MemoryCounters, RedisCounters, Seed
+from workers.counters import FallbackCounters, MemoryCounters, Place, RedisCounters, Seed
 from workers.gate import Gate, fingerprints
 from workers.intake import GIVE_BACK_S, Intake
 from workers.leases import Beater, Stop
@@ -88,13 +88,16 @@ def planner(
     return plan_job
 
 
-def seeder(database: Database) -> Seed:
+def seeder(database: Database, catalog: Catalog) -> Seed:
     """Fills a lost counter from the ledger's last minute; None while Postgres is away, too."""
 
-    async def seed(provider: str, _key_index: int) -> tuple[int, int | None] | None:
+    async def seed(place: Place) -> tuple[int, int | None] | None:
+        provider, named = place.key.provider, None
+        if place.model:
+            named = [each.id for each in catalog.at({provider}) if each.upstream == place.model]
         try:
             async with database.statement() as connection:
-                return await last_minute(connection, provider, dt.datetime.now(dt.UTC))
+                return await last_minute(connection, provider, dt.datetime.now(dt.UTC), named)
         except StoreUnavailable:
             return None
 
@@ -106,9 +109,10 @@ async def build(settings: Settings) -> Parts:
     record = Database(settings.database_url, pool_size=2)
     beside = Database(settings.database_url, pool_size=2, durable=False)
     # Limits are kept fleet-wide in Redis; while it is away, by this worker's own share of them.
-    scripts = Scripts(settings.redis_url)
-    local = MemoryCounters(seeder(beside), time.monotonic)
-    counters = FallbackCounters(RedisCounters(scripts, seeder(beside)), local, time.monotonic)
+    scripts, catalog = Scripts(settings.redis_url), load_catalog(settings)
+    seed = seeder(beside, catalog)
+    local = MemoryCounters(seed, time.monotonic)
+    counters = FallbackCounters(RedisCounters(scripts, seed), local, time.monotonic)
     counters.live_workers = UNCOUNTED_WORKERS
     keys = fingerprints(settings.providers, os.environ.get)
     health = SharedHealth(scripts, keys, time.monotonic, random.random)
@@ -118,7 +122,7 @@ async def build(settings: Settings) -> Parts:
     parts = Parts(settings, claims, record, gate, transport, Signals(settings.redis_url))
     check_accents(settings.providers)
     lessons = Lessons(beside)  # its commits may be lost in a crash: some seconds' lessons
-    parts.plan = planner(settings, load_catalog(settings), lessons.fits)
+    parts.plan = planner(settings, catalog, lessons.fits)
     parts.saw_usage = lessons.see
     parts.background += [lessons.work, health.work, partial(parts.signals.listen, CHANNEL, health.hear)]
     parts.closers += [health.aclose, scripts.aclose, beside.close]

@@ -1,4 +1,4 @@
-"""Counts calls against a provider key's limits: for the whole fleet in Redis, or this process's share in memory.
+"""Counts calls against the limits of keys and their models: for the fleet in Redis, or a process's share in memory.
 
 Both follow `routing.limits`: `MemoryCounters` calls it, `RedisCounters` runs its Lua twin, one script a verb, by the
 Redis server's clock. `FallbackCounters` is what a worker uses: Redis, and the worker's share while Redis is away.
@@ -6,13 +6,13 @@ Redis server's clock. `FallbackCounters` is what a worker uses: Redis, and the w
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from jobs.gatekeys import CHANNEL, key_text, limits_key, slots_key
+from jobs.gatekeys import key_text, limits_key, model_text, models_key, slots_key
 from jobs.settings import KeyLimits
 from routing import limits as rule
 from routing.limits import ADMITTED, Admitted, Allowance, Refusal, Reservation, Window
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
 """How often one call tries whether Redis is back."""
+UNSEEDED = ("", "")
+"""Levels that admit.lua does not begin with."""
 MAX_OWED = 10_000
 """Slots remembered to be given back when Redis returns; the oldest are left to their time to live."""
 
@@ -33,42 +35,57 @@ class KeyName(NamedTuple):
     key_index: int
 
 
-Seed = Callable[[str, int], Awaitable[tuple[int, int | None] | None]]
-"""(provider, key index) -> (requests, tokens) of the last 60 s; None when nobody can tell. It must not raise."""
+class Place(NamedTuple):
+    """Where a provider counts: one model of a key, or the whole key."""
+
+    key: KeyName
+    model: str = ""
+    """Its name at the provider; empty: the whole key."""
+
+
+class Spot(NamedTuple):
+    """A place with its limits: one window."""
+
+    place: Place
+    limits: KeyLimits
+
+
+Spots = tuple[Spot, ...]
+"""The windows that one call counts in, all of one key; never none."""
+
+Seed = Callable[[Place], Awaitable[tuple[int, int | None] | None]]
+"""(requests, tokens) of the last 60 s at a place; None when nobody can tell. It must not raise."""
 
 
 class Counters(Protocol):
-    """Three atomic verbs over one key's window."""
+    """Two atomic verbs over the windows of one call."""
 
-    async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
-        """Count a call in, or say when to come back. May raise RedisAway."""
+    async def admit(self, spots: Spots, reservation: Reservation) -> Admitted | Refusal:
+        """Count a call in everywhere, or nowhere and say when to come back. May raise RedisAway."""
 
-    async def settle(self, key: KeyName, limits: KeyLimits, reservation: Reservation, extra_tokens: float) -> None:
-        """Give its slot back and correct the tokens. May raise RedisAway: the slot's time to live frees it then."""
-
-    async def close_for(self, key: KeyName, delay_s: float) -> None:
-        """Let nobody in for so long. May raise RedisAway."""
+    async def settle(self, spots: Spots, reservation: Reservation, extra_tokens: float) -> None:
+        """Give its slots back and correct the tokens. May raise RedisAway: the slots' time to live frees them then."""
 
 
 class Seeds:
-    """What keys used in the last minute; those who ask for one key at once share one question."""
+    """What was used in the last minute; those who ask for one place at once share one question."""
 
     def __init__(self, seed: Seed) -> None:
         self._seed = seed
-        self._asking: dict[KeyName, asyncio.Task[tuple[int, int | None] | None]] = {}
+        self._asking: dict[Place, asyncio.Task[tuple[int, int | None] | None]] = {}
 
-    async def levels(self, key: KeyName, allowance: Allowance) -> tuple[float, float]:
+    async def levels(self, place: Place, allowance: Allowance) -> tuple[float, float]:
         """Levels to begin with. No answer within a second counts as a burst just spent."""
-        task = self._asking.get(key)
+        task = self._asking.get(place)
         if task is None:
-            task = self._asking[key] = asyncio.get_running_loop().create_task(self._ask(key))
-            task.add_done_callback(lambda _: self._asking.pop(key))
+            task = self._asking[place] = asyncio.get_running_loop().create_task(self._ask(place))
+            task.add_done_callback(lambda _: self._asking.pop(place))
         return rule.seed_levels(allowance, await asyncio.shield(task))
 
-    async def _ask(self, key: KeyName) -> tuple[int, int | None] | None:
+    async def _ask(self, place: Place) -> tuple[int, int | None] | None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                return await self._seed(key.provider, key.key_index)
+                return await self._seed(place)
         except TimeoutError:
             return None
 
@@ -90,32 +107,36 @@ class MemoryCounters:
         """How many share the limits, this process included; the worker keeps it up to date."""
         self._seeds = Seeds(seed)
         self._clock = clock
-        self._windows: dict[KeyName, Window] = {}
+        self._windows: dict[Place, Window] = {}
 
-    async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
+    async def admit(self, spots: Spots, reservation: Reservation) -> Admitted | Refusal:
         """See Counters; never raises RedisAway."""
-        allowance = _allowance(limits, self.live_workers)
-        if self._window(key).at_s is None:
-            levels = await self._seeds.levels(key, allowance)
-            self._windows[key] = rule.seed(self._window(key), self._clock(), levels)
-        self._windows[key], verdict = rule.admit(self._window(key), self._clock(), allowance, reservation)
+        allowances = [self._allowance(spot) for spot in spots]
+        for (place, _), allowance in zip(spots, allowances, strict=True):
+            if self._window(place).at_s is None:
+                levels = await self._seeds.levels(place, allowance)
+                self._windows[place] = rule.seed(self._window(place), self._clock(), levels)
+        windows = [self._window(place) for place, _ in spots]
+        after, verdict = rule.admit_all(windows, self._clock(), allowances, reservation)
+        self._windows.update(zip((place for place, _ in spots), after, strict=True))
         return verdict
 
-    async def settle(self, key: KeyName, limits: KeyLimits, reservation: Reservation, extra_tokens: float) -> None:
+    async def settle(self, spots: Spots, reservation: Reservation, extra_tokens: float) -> None:
         """See Counters; never raises RedisAway."""
-        allowance = _allowance(limits, self.live_workers)
-        self._windows[key] = rule.settle(self._window(key), self._clock(), allowance, reservation, extra_tokens)
-
-    async def close_for(self, key: KeyName, delay_s: float) -> None:
-        """See Counters; never raises RedisAway."""
-        self._windows[key] = rule.close(self._window(key), self._clock() + delay_s)
+        now_s = self._clock()
+        for spot in spots:
+            known = self._window(spot.place)
+            self._windows[spot.place] = rule.settle(known, now_s, self._allowance(spot), reservation, extra_tokens)
 
     def forget_levels(self) -> None:
-        """Seed every key anew when it is next used: calls were counted elsewhere meanwhile."""
-        self._windows = {key: msgspec.structs.replace(window, at_s=None) for key, window in self._windows.items()}
+        """Seed every window anew when it is next used: calls were counted elsewhere meanwhile."""
+        self._windows = {place: msgspec.structs.replace(known, at_s=None) for place, known in self._windows.items()}
 
-    def _window(self, key: KeyName) -> Window:
-        return self._windows.get(key, Window())
+    def _allowance(self, spot: Spot) -> Allowance:
+        return _allowance(spot.limits, self.live_workers)
+
+    def _window(self, place: Place) -> Window:
+        return self._windows.get(place, Window())
 
 
 class RedisCounters:
@@ -128,70 +149,80 @@ class RedisCounters:
     def __init__(self, scripts: Scripts, seed: Seed) -> None:
         self._scripts = scripts
         self._seeds = Seeds(seed)
-        self._admit, self._settle, self._close, self._hold = map(Script.named, ("admit", "settle", "close", "hold"))
-        self._born: dict[KeyName, bytes] = {}
-        """Which count of a key this process knows its calls to be in."""
-        self._held: dict[KeyName, dict[str, float]] = {}
-        """Calls in flight and when their slots end, by the loop's clock (s); of keys with a cap."""
+        self._admit, self._settle, self._hold = map(Script.named, ("admit", "settle", "hold"))
+        self._born: dict[Place, bytes] = {}
+        """Which count of a window this process knows its calls to be in."""
+        self._held: dict[Place, dict[str, float]] = {}
+        """Calls in flight and when their slots end, by the loop's clock (s); of windows with a cap."""
 
-    async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
+    async def admit(self, spots: Spots, reservation: Reservation) -> Admitted | Refusal:
         """See Counters."""
-        allowance = _allowance(limits)
-        asked = _admit_arguments(allowance, reservation)
-        reason, delay, born = await self._scripts.run(self._admit, _names(key), *asked, "", "")
+        reason, delay, *born = await self._ask(spots, reservation, [UNSEEDED] * len(spots))
         if reason == b"unseeded":
-            levels = await self._seeds.levels(key, allowance)
-            await self._hold_again(key)
-            reason, delay, born = await self._scripts.run(self._admit, _names(key), *asked, *map(repr, levels))
-        elif self._born.get(key, born) != born:
-            self._born[key] = born
-            await self._hold_again(key)
-        self._born[key] = born
+            levels = [await self._seeds.levels(spot.place, _allowance(spot.limits)) for spot in spots]
+            await self._compare(spots, born)
+            reason, delay, *born = await self._ask(spots, reservation, [tuple(map(repr, each)) for each in levels])
+        await self._compare(spots, born)
         if reason != b"admitted":
             return Refusal("concurrency" if reason == b"concurrency" else "rate_limit", float(delay))
-        if allowance.concurrency is not None:
-            ends_at_s = asyncio.get_running_loop().time() + reservation.slot_ttl_s
-            self._held.setdefault(key, {})[reservation.id] = ends_at_s
+        ends_at_s = asyncio.get_running_loop().time() + reservation.slot_ttl_s
+        for place, limits in spots:
+            if limits.concurrency is not None:
+                self._held.setdefault(place, {})[reservation.id] = ends_at_s
         return ADMITTED
 
-    async def settle(self, key: KeyName, limits: KeyLimits, reservation: Reservation, extra_tokens: float) -> None:
+    async def _compare(self, spots: Spots, born: Sequence[bytes]) -> None:
+        """Count this process's calls in flight again wherever the count is not the one that it knew."""
+        for (place, _), now_born in zip(spots, born, strict=True):
+            if self._born.get(place, now_born) != now_born:
+                await self._hold_again(place)
+            self._born[place] = now_born
+
+    async def settle(self, spots: Spots, reservation: Reservation, extra_tokens: float) -> None:
         """See Counters."""
-        self._held.get(key, {}).pop(reservation.id, None)
-        allowance = _allowance(limits)
-        rates = [repr(rate.per_s) if rate else "" for rate in (allowance.requests, allowance.tokens)]
-        await self._scripts.run(self._settle, _names(key), *rates, reservation.id, repr(extra_tokens))
+        rates = []
+        for place, limits in spots:
+            self._held.get(place, {}).pop(reservation.id, None)
+            allowance = _allowance(limits)
+            rates += [repr(rate.per_s) if rate else "" for rate in (allowance.requests, allowance.tokens)]
+        names = [name for place, _ in spots for name in _names(place)]
+        await self._scripts.run(self._settle, names, reservation.id, repr(extra_tokens), *rates)
 
-    async def _hold_again(self, key: KeyName) -> None:
+    async def _ask(self, spots: Spots, reservation: Reservation, levels: Sequence[tuple[str, ...]]) -> Any:
+        names = [models_key(key_text(*spots[0].place.key))]
+        arguments = [
+            reservation.id,
+            str(reservation.tokens),
+            repr(reservation.slot_ttl_s),
+            str(int(reservation.is_urgent)),
+        ]
+        for (place, limits), begin in zip(spots, levels, strict=True):
+            names += _names(place)
+            arguments += (*_meters(limits), repr(_allowance(limits).spacing_s(reservation.tokens)))
+            arguments += (model_text(place.model), *begin)
+        return await self._scripts.run(self._admit, names, *arguments)
+
+    async def _hold_again(self, place: Place) -> None:
         now_s = asyncio.get_running_loop().time()
-        self._held[key] = {id_: end_s for id_, end_s in self._held.get(key, {}).items() if end_s > now_s}
-        pairs = [part for id_, end_s in self._held[key].items() for part in (id_, repr(end_s - now_s))]
+        self._held[place] = {id_: end_s for id_, end_s in self._held.get(place, {}).items() if end_s > now_s}
+        pairs = [part for id_, end_s in self._held[place].items() for part in (id_, repr(end_s - now_s))]
         if pairs:
-            await self._scripts.run(self._hold, _names(key), *pairs)
+            await self._scripts.run(self._hold, _names(place), *pairs)
 
-    async def close_for(self, key: KeyName, delay_s: float) -> None:
-        """See Counters. Whoever listens to the gates' channel hears of it."""
-        await self._scripts.run(self._close, _names(key), repr(delay_s), key_text(*key), CHANNEL)
+
+@lru_cache(maxsize=1024)
+def _names(place: Place) -> tuple[str, str]:
+    text = key_text(*place.key)
+    return limits_key(text, place.model), slots_key(text, place.model)
 
 
 @lru_cache(maxsize=256)
-def _names(key: KeyName) -> tuple[str, str]:
-    text = key_text(*key)
-    return limits_key(text), slots_key(text)
-
-
-def _admit_arguments(allowance: Allowance, reservation: Reservation) -> list[str]:
-    """ARGV 2 to 11 of admit.lua; `repr` gives every float back exactly."""
+def _meters(limits: KeyLimits) -> tuple[str, ...]:
+    """What admit.lua wants of a window's limits first; `repr` gives every float back exactly."""
+    allowance = _allowance(limits)
     rates = (allowance.requests, allowance.tokens)
     meters = [part for rate in rates for part in ((repr(rate.per_s), repr(rate.burst)) if rate else ("", ""))]
-    return [
-        *meters,
-        "" if allowance.concurrency is None else str(allowance.concurrency),
-        reservation.id,
-        str(reservation.tokens),
-        repr(reservation.slot_ttl_s),
-        repr(allowance.spacing_s(reservation.tokens)),
-        str(int(reservation.is_urgent)),
-    ]
+    return (*meters, "" if allowance.concurrency is None else str(allowance.concurrency))
 
 
 class FallbackCounters:
@@ -207,7 +238,7 @@ class FallbackCounters:
         self._clock = clock
         self._retry_at_s: float | None = None
         self._held_here: set[str] = set()
-        self._owed: dict[str, tuple[KeyName, KeyLimits, Reservation]] = {}
+        self._owed: dict[str, tuple[Spots, Reservation]] = {}
         self._returning: set[asyncio.Task[None]] = set()
 
     @property
@@ -224,48 +255,36 @@ class FallbackCounters:
     def live_workers(self, count: int) -> None:
         self._local.live_workers = count
 
-    async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
+    async def admit(self, spots: Spots, reservation: Reservation) -> Admitted | Refusal:
         """See Counters."""
         if self._is_worth_asking():
             try:
-                verdict = await self._shared.admit(key, limits, reservation)
+                verdict = await self._shared.admit(spots, reservation)
             except RedisAway as error:
-                # The script may have run although its reply was lost: its slot is given back later.
-                self._owe(key, limits, reservation)
+                # The script may have run although its reply was lost: its slots are given back later.
+                self._owe(spots, reservation)
                 self._lost(error)
             else:
                 self._found()
                 return verdict
-        verdict = await self._local.admit(key, limits, reservation)
+        verdict = await self._local.admit(spots, reservation)
         if isinstance(verdict, Admitted):
             self._held_here.add(reservation.id)
         return verdict
 
-    async def settle(self, key: KeyName, limits: KeyLimits, reservation: Reservation, extra_tokens: float) -> None:
+    async def settle(self, spots: Spots, reservation: Reservation, extra_tokens: float) -> None:
         """See Counters."""
         if reservation.id in self._held_here:
             self._held_here.discard(reservation.id)
-            await self._local.settle(key, limits, reservation, extra_tokens)
+            await self._local.settle(spots, reservation, extra_tokens)
             return
         try:
             if self.is_shared:
-                await self._shared.settle(key, limits, reservation, extra_tokens)
+                await self._shared.settle(spots, reservation, extra_tokens)
                 return
         except RedisAway as error:
             self._lost(error)
-        self._owe(key, limits, reservation)
-
-    async def close_for(self, key: KeyName, delay_s: float) -> None:
-        """See Counters. Closes the local window too, in case Redis goes away meanwhile."""
-        await self._local.close_for(key, delay_s)
-        if not self._is_worth_asking():
-            return
-        try:
-            await self._shared.close_for(key, delay_s)
-        except RedisAway as error:
-            self._lost(error)
-        else:
-            self._found()
+        self._owe(spots, reservation)
 
     def _is_worth_asking(self) -> bool:
         """Redis answers, or it is this call's turn to try whether it does again."""
@@ -292,12 +311,12 @@ class FallbackCounters:
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)
 
-    def _owe(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> None:
-        self._owed[reservation.id] = (key, limits, reservation)
+    def _owe(self, spots: Spots, reservation: Reservation) -> None:
+        self._owed[reservation.id] = (spots, reservation)
         if len(self._owed) > MAX_OWED:
             del self._owed[next(iter(self._owed))]
 
-    async def _give_back(self, owed: Mapping[str, tuple[KeyName, KeyLimits, Reservation]]) -> None:
+    async def _give_back(self, owed: Mapping[str, tuple[Spots, Reservation]]) -> None:
         """Free the slots. The tokens are left as reserved: a correction that did arrive must not count twice."""
         try:
             await asyncio.gather(*(self._shared.settle(*held, 0.0) for held in owed.values()))

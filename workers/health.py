@@ -1,4 +1,4 @@
-"""What is known against providers, deployments and keys: open breakers, closings, keys that are refused.
+"""What is known against providers and deployments (open breakers), and with `workers.keys` against keys.
 
 `LocalHealth` is one process's own opinion; `workers.shared_health` makes it the fleet's.
 """
@@ -12,11 +12,9 @@ import msgspec
 from jobs.failures import FailureKind
 from jobs.gatekeys import Kind, subject_of
 from routing import breaker as rule
-from routing import trouble as key_rule
 from routing.breaker import PASS, Breaker, Pass
 from routing.limits import Refusal
-from routing.trouble import KEY_FAILURES, Trouble
-from workers.counters import KeyName
+from workers.keys import Keys, LocalKeys
 
 
 class Call(NamedTuple):
@@ -58,6 +56,10 @@ def _subject(kind: Kind, name: str) -> str:
 class Health(Protocol):
     """What the gate asks before a call, and tells after it. Only `admit` may take a round trip."""
 
+    @property
+    def keys(self) -> Keys:
+        """What is known against the keys."""
+
     async def admit(self, call: Call, lease_s: float) -> Passes | Refusal:
         """Both breakers let it in, or neither is touched: no probe's lease is taken for a call that is not made."""
 
@@ -66,15 +68,6 @@ class Health(Protocol):
 
     def excuse(self, call: Call, passes: Passes) -> None:
         """It was let in, but never made."""
-
-    def held_back(self, key: KeyName) -> Refusal | None:
-        """What is known against a key."""
-
-    def close(self, key: KeyName, delay_s: float) -> None:
-        """Its provider named a time to come back (the counters tell the fleet)."""
-
-    def judge_key(self, key: KeyName, failure: FailureKind | None) -> None:
-        """Whether the provider took the key."""
 
 
 class LocalHealth:
@@ -85,9 +78,7 @@ class LocalHealth:
         self._chance = chance
         self.breakers: dict[str, Breaker] = {}
         """By subject; what is missing is closed and has counted nothing."""
-        self.closed: dict[KeyName, float] = {}
-        """Until when (s)."""
-        self.troubles: dict[KeyName, Trouble] = {}
+        self.keys: LocalKeys = LocalKeys(clock)
 
     async def admit(self, call: Call, lease_s: float) -> Passes | Refusal:
         """See Health."""
@@ -124,32 +115,6 @@ class LocalHealth:
         """Give the lease of a probe that was not sent back to one breaker."""
         if let_in.is_probe:
             self.breakers[subject] = rule.excuse(self.breakers.get(subject, CLOSED), let_in, was_made=False)
-
-    def held_back(self, key: KeyName) -> Refusal | None:
-        """See Health."""
-        if not self.closed and not self.troubles:
-            return None
-        now_s = self._clock()
-        trouble = self.troubles.get(key)
-        if trouble is not None and now_s < trouble.until_s:
-            return Refusal("key_disabled", trouble.until_s - now_s)
-        closed_until_s = self.closed.get(key, 0.0)
-        if now_s < closed_until_s:
-            return Refusal("rate_limit", closed_until_s - now_s)
-        self.closed.pop(key, None)
-        return None
-
-    def close(self, key: KeyName, delay_s: float) -> None:
-        """See Health. A later closing stands."""
-        self.closed[key] = max(self.closed.get(key, 0.0), self._clock() + delay_s)
-
-    def judge_key(self, key: KeyName, failure: FailureKind | None) -> None:
-        """See Health."""
-        if failure is None:
-            self.troubles.pop(key, None)
-        elif failure in KEY_FAILURES:
-            known = self.troubles.get(key)
-            self.troubles[key] = key_rule.strike(known, self._clock(), failure, known.print if known else "")
 
     def count(self, subject: str, successes: int, failures: int) -> None:
         """Count a report that Redis did not hear."""

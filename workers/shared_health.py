@@ -5,38 +5,25 @@ successes before it. Of successes alone the first leaves at once, and those of t
 so a worker that calls seldom, whose failures have no successes of its own to take along, is never behind. What opens
 or closes is heard over pub/sub within a message, and by a poll of everything every few seconds in case a message got
 lost. Only a breaker whose time is up makes a call wait: for the fleet's leave to be its probe.
+`workers.shared_keys` does the same for keys and their models.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from jobs.failures import FailureKind
-from jobs.gatekeys import (
-    CHANNEL,
-    KNOWN,
-    TRIPPED,
-    BreakerNotice,
-    ClosingNotice,
-    Notice,
-    TroubleNotice,
-    breaker_key,
-    key_text,
-    limits_key,
-    read_notice,
-    subject_name,
-    trouble_key,
-)
-from jobs.health import trouble_of
+from jobs.gatekeys import CHANNEL, KNOWN, TRIPPED, BreakerNotice, breaker_key, read_notice, subject_name
 from routing.breaker import CONSECUTIVE, COUNTED, PASS, Pass
 from routing.limits import Refusal
-from routing.trouble import KEY_FAILURES, Trouble
 from workers.counters import KeyName
 from workers.health import FREE, Call, LocalHealth, Passes, subjects
+from workers.road import Road
 from workers.scripts import RedisAway, Script, Scripts
+from workers.shared_keys import SharedKeys
 
 log = logging.getLogger(__name__)
 
@@ -58,20 +45,20 @@ class SharedHealth:
     def __init__(
         self, scripts: Scripts, keys: Mapping[KeyName, str], clock: Callable[[], float], chance: Callable[[], float]
     ) -> None:
-        self._scripts = scripts
-        self._prints = dict(keys)
-        self._keys = {key_text(*key): key for key in keys}
-        self._clock = clock
-        self._chance = chance
+        self._road = Road(scripts, clock, chance)
         self.local = LocalHealth(clock, chance)
         """The cache: in shared mode it holds only breakers that are tripped."""
-        self.is_shared = True
+        self.keys = SharedKeys(self._road, self.local.keys, keys)
         self._successes: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._heard_s: dict[tuple[type[Notice], str], float] = {}
-        """The latest moment (Redis' clock) that something was heard of: older news is dropped."""
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._breaker, self._trouble = Script.named("breaker"), Script.named("trouble")
+        self._heard_s: dict[str, float] = {}
+        """The latest moment (Redis' clock) that something was heard of a breaker: older news is dropped."""
+        self._breaker = Script.named("breaker")
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether this is the fleet's opinion; False: Redis is away, and it is this process's own."""
+        return self._road.is_open
 
     async def admit(self, call: Call, lease_s: float) -> Passes | Refusal:
         """See Health. A round trip only for a probe."""
@@ -106,7 +93,7 @@ class SharedHealth:
             elif failure is None:
                 self._successes[subject] = self._successes.get(subject, 0) + 1
             elif failure in COUNTED:
-                self._spawn(self._count(subject, self._successes.pop(subject, 0), 1))
+                self._road.spawn(self._count(subject, self._successes.pop(subject, 0), 1))
         if self._timer is None and self._successes:
             self.report()
 
@@ -115,39 +102,20 @@ class SharedHealth:
         for subject, let_in in zip(subjects(call), passes, strict=True):
             self._excuse(subject, let_in)
 
-    def held_back(self, key: KeyName) -> Refusal | None:
-        """See Health."""
-        return self.local.held_back(key)
-
-    def close(self, key: KeyName, delay_s: float) -> None:
-        """See Health."""
-        self.local.close(key, delay_s)
-
-    def judge_key(self, key: KeyName, failure: FailureKind | None) -> None:
-        """See Health. A key that works is news only if it did not before."""
-        if failure is None:
-            if key not in self.local.troubles:
-                return
-        elif failure not in KEY_FAILURES:
-            return
-        elif key not in self.local.troubles:
-            log.warning("health: key %d of %s is refused: %s", key.key_index, key.provider, failure)
-        self.local.judge_key(key, failure)
-        if self.is_shared:
-            self._spawn(self._judge(key, failure))
-
     def hear(self, raw: bytes) -> None:
         """Heed a message of the gates' channel."""
         notice = read_notice(raw)
-        if notice is not None:
+        if isinstance(notice, BreakerNotice):
             self._heed(notice, notice.at_s)
+        elif notice is not None:
+            self.keys.heed(notice, notice.at_s)
 
     def report(self) -> None:
         """Report the successes that wait, and wait for more; without any the next one leaves at once."""
         waiting, self._successes, self._timer = self._successes, {}, None
         for subject, successes in waiting.items():
             if self.is_shared and subject not in self.local.breakers:
-                self._spawn(self._count(subject, successes, 0))
+                self._road.spawn(self._count(subject, successes, 0))
         if waiting:
             self._timer = asyncio.get_running_loop().call_later(REPORT_S, self.report)
 
@@ -159,21 +127,15 @@ class SharedHealth:
 
     async def poll(self) -> None:
         """Compare everything with Redis once."""
-        keys = list(self._keys)
-        closings = [("HGET", limits_key(text), "closed") for text in keys]
-        troubles = [("HGETALL", trouble_key(text)) for text in keys]
         try:
-            now_s, (tripped, *replies) = await self._scripts.read(("HGETALL", TRIPPED), *closings, *troubles)
+            now_s, (tripped, *replies) = await self._road.scripts.read(("HGETALL", TRIPPED), *self.keys.questions())
         except RedisAway as error:
             self._lost(error)
             return
         was_away = not self.is_shared
-        self.is_shared = True
+        self._road.is_open = True
         self._compare_breakers(tripped, now_s, was_away=was_away)
-        for text, closed, trouble in zip(keys, replies[: len(keys)], replies[len(keys) :], strict=True):
-            if closed is not None:
-                self._heed(ClosingNotice(text, now_s, float(closed)), now_s)
-            self._compare_trouble(text, now_s, trouble, was_away=was_away)
+        self.keys.compare(replies, now_s, was_away=was_away)
         if was_away:
             log.warning("health: redis is back; breakers and keys are the fleet's again")
 
@@ -182,27 +144,18 @@ class SharedHealth:
         notices = [read_notice(raw) for raw in tripped.values()]
         told = {notice.subject: notice for notice in notices if isinstance(notice, BreakerNotice)}
         for subject, known in list(self.local.breakers.items()):
-            if subject in told or self._heard_s.get((BreakerNotice, subject), 0.0) > now_s:
+            if subject in told or self._heard_s.get(subject, 0.0) > now_s:
                 continue
             if was_away and known.is_tripped:
-                self._spawn(self._count(subject, 0, CONSECUTIVE))
+                self._road.spawn(self._count(subject, 0, CONSECUTIVE))
             else:
                 self.local.breakers.pop(subject)
         for notice in told.values():
             self._heed(notice, now_s)
 
-    def _compare_trouble(self, text: str, now_s: float, fields: Mapping[bytes, bytes], *, was_away: bool) -> None:
-        key = self._keys[text]
-        mine = self.local.troubles.get(key)
-        if was_away and mine is not None and not fields:
-            self._spawn(self._judge(key, mine.kind))
-        else:
-            self._heed(_trouble(text, now_s, self._prints[key], trouble_of(fields)), now_s)
-
     async def settled(self) -> None:
         """Return when everything that was to be told is told."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._road.settled()
 
     async def aclose(self) -> None:
         """Say what is still unsaid."""
@@ -218,7 +171,7 @@ class SharedHealth:
         verdict = self.local.admit_one(subject, lease_s)
         if isinstance(verdict, Refusal) or not verdict.is_probe:
             return verdict
-        asking = self._spawn(self._lease(subject, verdict, lease_s))
+        asking = self._road.spawn(self._lease(subject, verdict, lease_s))
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:
@@ -250,18 +203,20 @@ class SharedHealth:
             return
         self.local.excuse_one(subject, let_in)
         if self.is_shared:
-            self._spawn(self._tell(subject, "excuse", let_in.probe, "0"))
+            self._road.spawn(self._tell(subject, "excuse", let_in.probe, "0"))
 
     def _end_probe(self, subject: str, let_in: Pass, failure: FailureKind | None) -> None:
         """The fleet decides; whoever asks next follows on the same road, so it asks after the fleet has heard."""
         self.local.excuse_one(subject, let_in)
         if failure is not None and failure not in COUNTED:
-            self._spawn(self._tell(subject, "excuse", let_in.probe, "1"))
+            self._road.spawn(self._tell(subject, "excuse", let_in.probe, "1"))
         else:
-            self._spawn(self._tell(subject, "end", let_in.probe, str(int(failure is not None)), repr(self._chance())))
+            self._road.spawn(
+                self._tell(subject, "end", let_in.probe, str(int(failure is not None)), repr(self._road.chance()))
+            )
 
     async def _count(self, subject: str, successes: int, failures: int) -> None:
-        if not await self._tell(subject, "count", str(successes), str(failures), repr(self._chance())):
+        if not await self._tell(subject, "count", str(successes), str(failures), repr(self._road.chance())):
             self.local.count(subject, successes, failures)
 
     async def _tell(self, subject: str, verb: str, *arguments: str) -> bool:
@@ -276,33 +231,14 @@ class SharedHealth:
 
     async def _run(self, subject: str, verb: str, *arguments: str) -> Any:
         keys = (breaker_key(subject), KNOWN, TRIPPED)
-        return await self._scripts.run(self._breaker, keys, verb, subject, CHANNEL, *arguments)
+        return await self._road.scripts.run(self._breaker, keys, verb, subject, CHANNEL, *arguments)
 
-    async def _judge(self, key: KeyName, failure: FailureKind | None) -> None:
-        text, verb = key_text(*key), "clear" if failure is None else "strike"
-        arguments = (verb, text, CHANNEL, self._prints[key], failure or "")
-        try:
-            self.hear(await self._scripts.run(self._trouble, (trouble_key(text),), *arguments))
-        except RedisAway as error:
-            self._lost(error)
-
-    def _heed(self, notice: Notice, now_s: float) -> None:
+    def _heed(self, notice: BreakerNotice, now_s: float) -> None:
         """Take over what is so in the fleet; `now_s` is Redis' time of the telling."""
-        about = (type(notice), notice.subject)
-        if now_s < self._heard_s.get(about, 0.0):
+        if now_s < self._heard_s.get(notice.subject, 0.0):
             return
-        self._heard_s[about] = now_s
-        match notice:
-            case BreakerNotice():
-                self._heed_breaker(notice, notice.until_s - now_s)
-            case ClosingNotice():
-                key = self._keys.get(notice.subject)
-                if key is not None and notice.until_s > now_s:
-                    self.local.close(key, notice.until_s - now_s)
-            case TroubleNotice():
-                self._heed_trouble(notice, now_s)
-
-    def _heed_breaker(self, notice: BreakerNotice, wait_s: float) -> None:
+        self._heard_s[notice.subject] = now_s
+        wait_s = notice.until_s - now_s
         known = self.local.breakers.get(notice.subject)
         if not notice.is_tripped:
             if self.local.breakers.pop(notice.subject, None) is not None:
@@ -316,33 +252,6 @@ class SharedHealth:
             known = self.local.breakers[notice.subject]
         self.local.breakers[notice.subject] = msgspec.structs.replace(known, trips=notice.trips)
 
-    def _heed_trouble(self, notice: TroubleNotice, now_s: float) -> None:
-        key = self._keys.get(notice.subject)
-        if key is None or notice.print != self._prints[key]:
-            return
-        if notice.kind is None:
-            self.local.troubles.pop(key, None)
-            return
-        here_s = self._clock() - now_s
-        self.local.troubles[key] = Trouble(
-            notice.kind, notice.print, notice.strikes, notice.since_s + here_s, notice.until_s + here_s
-        )
-
     def _lost(self, error: RedisAway) -> None:
-        if self.is_shared:
-            log.warning("health: %s; breakers and keys are this worker's own opinion now", error)
-        self.is_shared = False
+        self._road.lost(error)
         self._successes.clear()
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-
-def _trouble(text: str, now_s: float, fingerprint: str, known: Trouble | None) -> TroubleNotice:
-    """What Redis keeps of a key's trouble, as if it had been told now."""
-    if known is None:
-        return TroubleNotice(text, now_s, fingerprint, 0, 0.0, 0.0)
-    return TroubleNotice(text, now_s, known.print, known.strikes, known.since_s, known.until_s, known.kind)

@@ -152,7 +152,7 @@ def _count(deployment: str, called: Called) -> None:
     if closing is None:
         _calls(deployment, "cut", "")()
         return
-    if closing.usage is not None and closing.cost_usd is None:
+    if _lacks_a_bill(called):
         _unpriced(deployment)()
     failure = closing.failure.value if closing.failure else ""
     _calls(deployment, "answered" if isinstance(called.result, Answer) else closing.outcome.value, failure)()
@@ -163,8 +163,18 @@ def _count(deployment: str, called: Called) -> None:
         first_token(closing.first_token_ms / 1000)
 
 
+def _lacks_a_bill(called: Called) -> bool:
+    """Whether the provider said what was used, and what that costs is unknown all the same."""
+    closing, result = called.closing, called.result
+    if closing is None or closing.cost_usd is not None:
+        return False
+    return closing.usage is not None or (isinstance(result, Answer) and result.has_odd_usage)
+
+
 def _log(called: Called) -> None:
     closing = called.closing
+    if isinstance(called.result, Answer) and called.result.has_odd_usage:
+        log.warning("the provider's token counts fit no known way of counting: the cost of the call is unknown")
     if closing is None or not log.isEnabledFor(logging.INFO):
         return
     if closing.failure is not None:
@@ -178,11 +188,10 @@ def _tell(span: traces.Traced, called: Called, asked: str) -> None:
     if closing is None:
         return
     about: dict[str, str | int | float | bool | list[str]] = {}
-    if closing.usage is not None:
-        about |= {
-            "gen_ai.usage.input_tokens": closing.usage.input_tokens,
-            "gen_ai.usage.output_tokens": closing.usage.output_tokens,
-        }
+    usage = closing.usage
+    if usage is not None:
+        counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        about |= {f"gen_ai.usage.{name}": count for name, count in counts.items() if count is not None}
     if isinstance(called.result, Answer):
         about["gen_ai.response.finish_reasons"] = [called.result.finish_reason]
         if model := _model_of(called.result, asked):

@@ -18,7 +18,9 @@ from jobs.states import State
 
 STATUSES: dict[FailureKind, int] = {
     FailureKind.BAD_REQUEST: 400,
+    FailureKind.CONTENT_FILTER: 400,
     FailureKind.CONTEXT_TOO_LONG: 400,
+    FailureKind.OVER_LIMIT: 400,
     FailureKind.UNSUPPORTED: 400,
     FailureKind.CANCELLED: 409,
     FailureKind.INTENT_INFEASIBLE: 422,
@@ -28,6 +30,7 @@ STATUSES: dict[FailureKind, int] = {
     FailureKind.NO_CREDIT: 502,
     FailureKind.BAD_KEY: 502,
     FailureKind.MODEL_NOT_FOUND: 502,
+    FailureKind.MODEL_DENIED: 502,
     FailureKind.TRANSIENT: 502,
     FailureKind.TRUNCATED: 502,
     FailureKind.MALFORMED: 502,

@@ -5,7 +5,8 @@ from typing import Any
 
 from api.page import words
 from jobs.durations import span
-from jobs.health import BreakerView, Health, KeyView
+from jobs.failures import FailureKind
+from jobs.health import BreakerView, ClosingView, Health, KeyView
 
 TONES = {"closed": "good", "open": "bad", "half_open": "warn", "unknown": "quiet"}
 
@@ -53,8 +54,9 @@ def _lately(view: BreakerView) -> str:
 def _key(view: KeyView, is_known: bool) -> dict[str, Any]:
     """What a key has used, and what keeps it from being used."""
     troubles = []
-    if view.closed_s:
-        troubles.append(f"closed for {span(view.closed_s)} more: the provider asked to wait")
+    if view.closing.why:
+        troubles.append(_closed("closed", view.closing))
+    troubles += [_closed(f"{each.model} closed", each.closing) for each in view.models if each.closing.why]
     if view.disabled_s:
         troubles.append(f"refused ({view.trouble}): tried again in {span(view.disabled_s)}")
     used = [_meter("requests", view.requests_used_share), _meter("tokens", view.tokens_used_share)]
@@ -69,6 +71,12 @@ def _key(view: KeyView, is_known: bool) -> dict[str, Any]:
         "limits": "limits unknown now" if is_limited and not is_known else "" if is_limited else "no limits set",
         "troubles": troubles,
     }
+
+
+def _closed(what: str, view: ClosingView) -> str:
+    why = "the provider asked to wait" if view.why is FailureKind.RATE_LIMITED else f"refused ({view.why})"
+    until = f"for {span(view.closed_s)} more" if view.closed_s else "until its next call shows that it works"
+    return f"{what} {until}: {why}"
 
 
 def _meter(name: str, share: float | None, said: str = "") -> dict[str, Any] | None:

@@ -34,9 +34,15 @@ def _keys(health: Health) -> Finding:
         says = "; ".join(f"{key.provider} refused key {key.key_index} ({key.trouble})" for key in refused)
         remedy = "bad_key: set the right key and restart the workers; no_credit: pay in at the provider"
         return fail("provider-keys", says, remedy)
-    closed = [key for key in health.keys if key.closed_s]
+    closed = [(f"{key.provider}'s key {key.key_index}", key.closing) for key in health.keys if key.closing.closed_s]
+    closed += [
+        (f"{key.provider}'s key {key.key_index} for {each.model}", each.closing)
+        for key in health.keys
+        for each in key.models
+        if each.closing.closed_s
+    ]
     if closed:
-        says = "; ".join(f"{key.provider}'s key {key.key_index} waits {span(key.closed_s)}" for key in closed)
+        says = "; ".join(f"{name} waits {span(closing.closed_s)} ({closing.why})" for name, closing in closed)
         remedy = "the provider asked for the pause; give the key its true limits in tokenyard.toml, or add a key"
         return warn("provider-keys", says, remedy)
     return ok("provider-keys", f"none of {counted(len(health.keys), 'key')} was refused")

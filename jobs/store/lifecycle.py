@@ -89,9 +89,8 @@ select id, false as is_budgeted from opened union all select id, true from f whe
 _SURVIVED = "(f.state <> 'queued' or coalesce(f.outcome in ('failed', 'rejected'), false))"
 # A kind that is not said of usage that is known is 0: providers leave out what there was none of.
 _KINDS_SAID = ", ".join(f"{name} integer" for name in USAGE_KINDS)
-_KINDS_SET = ", ".join(
-    f"{name} = case when f.input_tokens is not null then coalesce(f.{name}, 0) end" for name in USAGE_KINDS
-)
+_IS_COUNTED = "coalesce(f.input_tokens, f.output_tokens) is not null"
+_KINDS_SET = ", ".join(f"{name} = case when {_IS_COUNTED} then coalesce(f.{name}, 0) end" for name in USAGE_KINDS)
 SETTLE = text(f"""
 with f as materialized (
     select * from jsonb_to_recordset(cast(:rows as jsonb)) as f(

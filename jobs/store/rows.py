@@ -147,9 +147,9 @@ def _move_row(move: Move) -> dict[str, Any]:
     return row
 
 
-def _usage_row(usage: Usage) -> dict[str, int]:
+def _usage_row(usage: Usage) -> dict[str, int | None]:
     """The totals, and those kinds that there are any of: most calls have none, and the statement knows that."""
-    row = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    row: dict[str, int | None] = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
     for name in USAGE_KINDS:
         if tokens := getattr(usage, name):
             row[name] = tokens

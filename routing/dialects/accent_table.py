@@ -196,6 +196,7 @@ ACCENTS: dict[str, Accent] = {
         efforts=frozenset({"minimal", "low", "medium", "high"}),
         has_json_mode=False,
         parts=frozenset({"image_url", "file_url"}),
+        has_done=False,
     ),
     "moonshot": Accent(
         source="platform.kimi.ai/docs/api/chat, /docs/api/models-overview",

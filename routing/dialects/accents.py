@@ -119,5 +119,7 @@ class Accent(msgspec.Struct, frozen=True, kw_only=True):
     """Takes Google's `tool_calls[].extra_content`."""
     prefill: str = ""
     """Field of a last assistant message that asks to continue it."""
+    has_done: bool = True
+    """Ends its streams with `data: [DONE]`. Where it does not, the finish reasons are the end."""
     call_ids: str = ""
     """Pattern that ids of tool calls must match; another id leaves as nine letters and digits made of it."""

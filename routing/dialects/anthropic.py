@@ -9,13 +9,15 @@ from jobs.failures import Failure, FailureKind
 from routing.catalog import Target
 from routing.dialects.anthropic_errors import classify, classify_in_band
 from routing.dialects.anthropic_request import HANDLED, build
-from routing.dialects.anthropic_shape import Message, finish_of, kept_fields, read_message, read_usage, said
+from routing.dialects.anthropic_shape import Message, read_block, read_message, settle
 from routing.dialects.anthropic_stream import AnthropicStreamDecoder
+from routing.dialects.anthropic_usage import is_odd, read_usage
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReply, WireRequest
-from routing.dialects.completions import Head, completion
+from routing.dialects.completions import shown_usage
 from routing.dialects.errors import UNREADABLE, failure
 from routing.dialects.parts import CannotCarry
 from routing.dialects.reading import understood
+from routing.dialects.stream_writer import StreamWriter, TooMany
 
 PATH = "/v1/messages"
 VERSION = "2023-06-01"
@@ -59,10 +61,11 @@ class AnthropicDialect:
         if reply.status != 200:
             return classify(reply)
         try:
-            message = read_message(reply.body)
+            return answer_of(read_message(reply.body), reply)
         except UNREADABLE:
             return classify(reply)
-        return answer_of(message, reply)
+        except TooMany:
+            return failure(FailureKind.MALFORMED, "too_many_parts")
 
     def decode_stream(self) -> StreamDecoder:
         """A fresh decoder for one streamed call whose status was 200."""
@@ -74,21 +77,27 @@ class AnthropicDialect:
 
 
 def answer_of(message: Message, reply: WireReply) -> Answer | Failure:
-    """Judge a message by its shape."""
+    """Judge a message by its shape. Raises one of UNREADABLE for blocks that are none, and stream_writer.TooMany."""
     if message.error is not None:
         return classify_in_band(message.error)
     if message.content is None:
         return classify(reply)
     if message.stop_reason is None:
         return failure(FailureKind.TRUNCATED, "no_stop_reason")
-    if any(block.type == "tool_use" and not block.name for block in message.content):
+    blocks = [read_block(raw) for raw in message.content]
+    if any(block.is_nameless for block in blocks):
         return failure(FailureKind.MALFORMED, "tool_call_without_name")
-    refusal = message.stop_details.explanation if message.stop_details is not None else None
-    said_now = said(message.content, refusal)
-    return completion(
-        Head(message.id or "", message.model or ""),
-        said_now,
-        finish_of(message, said_now),
-        read_usage(message.usage),
-        kept_fields(message),
-    )
+    writer = StreamWriter()
+    writer.head = {"id": message.id or "", "created": 0, "model": message.model or ""}
+    choice = writer.choice(0)
+    for block in blocks:
+        block.open(choice)
+        block.close(choice)
+    if message.stop_details is not None and message.stop_details.explanation:
+        choice.say("refusal", message.stop_details.explanation)
+    settle(writer, message, blocks)
+    usage = read_usage(message.usage)
+    odd = is_odd(message.usage, usage)
+    if odd:
+        writer.note({"usage": message.usage})
+    return writer.answer(usage, shown_usage(usage), is_odd=odd)

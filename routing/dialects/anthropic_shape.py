@@ -1,31 +1,16 @@
-"""The parts of an Anthropic message that decisions need, read leniently: extras are ignored, nonsense is unknown."""
+"""The parts of an Anthropic message that decisions need, read leniently: extras are kept apart, nonsense is unknown."""
 
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 import msgspec
 
-from jobs.chat import Usage
 from routing.dialects.anthropic_blocks import THOUGHTS
 from routing.dialects.anthropic_tools import ANSWER_TOOL
-from routing.dialects.completions import RAW_FINISH, Said, SaidCall, encrypted_detail, text_detail
+from routing.dialects.completions import encrypted_detail, text_detail
+from routing.dialects.endings import told_end
 from routing.dialects.names import unescaped
-
-MAX_TOKENS = 2_000_000_000
-"""More than any call can hold; a larger count is nonsense and would not fit the ledger's integers."""
-
-FINISH = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
-"""OpenAI's word for each of the SDK's `StopReason`; an unknown one counts as `stop`, and its word is kept."""
-_SAYS_ALL = frozenset({"end_turn", "max_tokens", "tool_use", "refusal"})
-"""Reasons that OpenAI's word tells in full."""
+from routing.dialects.stream_writer import Body, Call, Choice, StreamWriter
 
 
 class ContentBlock(msgspec.Struct, frozen=True):
@@ -39,6 +24,7 @@ class ContentBlock(msgspec.Struct, frozen=True):
     id: str | None = None
     name: str | None = None
     input: msgspec.Raw = msgspec.Raw(b"{}")
+    citations: list[Any] | None = None
 
 
 class StopDetails(msgspec.Struct, frozen=True):
@@ -54,15 +40,18 @@ class Message(msgspec.Struct, frozen=True):
     type: str | None = None
     id: str | None = None
     model: str | None = None
-    content: list[ContentBlock] | None = None
+    content: list[msgspec.Raw] | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
     stop_details: StopDetails | None = None
     usage: dict[str, Any] | None = None
+    container: Any = None
+    context_management: Any = None
     error: Any = None
 
 
 _message = msgspec.json.Decoder(Message)
+_block = msgspec.json.Decoder(ContentBlock)
 
 
 def read_message(body: bytes) -> Message:
@@ -71,86 +60,145 @@ def read_message(body: bytes) -> Message:
     return _message.decode(body)
 
 
-def read_usage(usage: Mapping[str, Any] | None) -> Usage | None:
-    """Tokens as billed; None when missing, negative, or no whole numbers.
+def read_block(raw: msgspec.Raw) -> "Block":
+    """Raises one of `errors.UNREADABLE` for what is no block."""
+    return Block(_block.decode(raw), raw)
 
-    Anthropic's `input_tokens` leave out what was read from or written to a cache, so the three are summed; what was
-    written is split by how long it lives where the reply says so.
+
+class Block:
+    """One block of the answer, whole or growing, and what it is in OpenAI's shape.
+
+    Text becomes content, thoughts become reasoning, calls of the caller's tools become tool calls, and a call of the
+    answer tool becomes content. Blocks of other types (the provider's own tools and their results) are kept.
+    Deltas that do not belong to the type of their block are passed over, as in Anthropic's own client.
     """
-    if usage is None:
-        return None
-    counts = [usage.get(key) for key in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")]
-    fresh, cached, written = (0 if count is None else count for count in counts)
-    output = usage.get("output_tokens")
-    if counts[0] is None or not all(_is_count(count) for count in (fresh, cached, written, output)):
-        return None
-    long = min(_detail(usage, "cache_creation", "ephemeral_1h_input_tokens"), written)
-    return Usage(
-        input_tokens=fresh + cached + written,
-        output_tokens=output or 0,
-        cached_tokens=cached,
-        cache_write_tokens=written - long,
-        cache_write_1h_tokens=long,
-        reasoning_tokens=min(_detail(usage, "output_tokens_details", "thinking_tokens"), output or 0),
-    )
 
+    def __init__(self, block: ContentBlock, raw: msgspec.Raw) -> None:
+        self.block = block
+        self.call: Call | None = None
+        self.citations: list[Any] = list(block.citations or ())
+        self.is_closed = False
+        self._raw = raw
+        self._texts: list[str] = []
+        self._signature: list[str] = [block.signature or ""]
+        self._inputs: list[str] = []
 
-def _detail(usage: Mapping[str, Any], group: str, key: str) -> int:
-    inner = usage.get(group)
-    count = inner.get(key) if isinstance(inner, Mapping) else None
-    return count if _is_count(count) else 0
+    @property
+    def is_answer(self) -> bool:
+        """It calls the tool whose arguments are the answer."""
+        return self.block.type == "tool_use" and self.block.name == ANSWER_TOOL
 
+    @property
+    def is_nameless(self) -> bool:
+        """It calls nobody knows what."""
+        return self.block.type == "tool_use" and not self.block.name
 
-def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS
-
-
-def said(blocks: list[ContentBlock], refusal: str | None) -> Said:
-    """The message that blocks make: texts joined, thoughts, calls; the answer tool's arguments are the text."""
-    texts: list[str] = []
-    calls: list[SaidCall] = []
-    thoughts: list[str] = []
-    details: list[dict[str, Any]] = []
-    for block in blocks:
-        match block.type:
+    def open(self, choice: Choice) -> Body:
+        """What its beginning says, as a delta. Raises stream_writer.TooMany."""
+        match self.block.type:
             case "text":
-                texts.append(block.text or "")
-            case "tool_use" if block.name == ANSWER_TOOL:
-                texts = [bytes(block.input).decode()]
-            case "tool_use":
-                calls.append(call_of(block))
+                return self._say(choice, "content", self.block.text)
             case "thinking":
-                thoughts.append(block.thinking or "")
-                details.append(text_detail(block.thinking or "", block.signature, THOUGHTS, len(details)))
+                return self._say(choice, "reasoning_content", self.block.thinking)
+            case "tool_use" if not self.is_answer:
+                self.call = choice.open_call()
+                named = unescaped(self.block.name or "")
+                return {"tool_calls": [self.call.piece(self.block.id or "", named, "")]}
             case "redacted_thinking":
-                details.append(encrypted_detail(block.data or "", THOUGHTS, len(details)))
-    return Said("".join(texts), tuple(calls), refusal, "".join(thoughts), tuple(details))
+                self._detail(choice, encrypted_detail(self.block.data or "", THOUGHTS, _details(choice)))
+        return {}
+
+    def add_text(self, choice: Choice, text: str) -> Body:
+        """A `text_delta`."""
+        return self._say(choice, "content", text) if self.block.type == "text" else {}
+
+    def add_thinking(self, choice: Choice, text: str) -> Body:
+        """A `thinking_delta`."""
+        return self._say(choice, "reasoning_content", text) if self.block.type == "thinking" else {}
+
+    def add_signature(self, signature: str) -> None:
+        """A `signature_delta`."""
+        self._signature.append(signature)
+
+    def add_input(self, choice: Choice, text: str) -> Body:
+        """An `input_json_delta`."""
+        if not text:
+            return {}  # the first piece is empty
+        self._inputs.append(text)
+        if self.call is not None:
+            return {"tool_calls": [self.call.piece("", "", text)]}
+        return choice.say("content", text) if self.is_answer else {}
+
+    def close(self, choice: Choice) -> Body:
+        """What only its end tells: arguments that came with its beginning, and signed thoughts, kept for the end."""
+        if self.is_closed:
+            return {}
+        self.is_closed = True
+        if self.block.type == "thinking":
+            thought, signature = "".join(self._texts), "".join(self._signature)
+            self._detail(choice, text_detail(thought, signature or None, THOUGHTS, _details(choice)))
+        if self.block.type == "tool_use" and not self._inputs:
+            return self.add_input(choice, bytes(self.block.input).decode())
+        return {}
+
+    def kept(self) -> Any:
+        """The block as the provider had it, where OpenAI's shape has no place for it; else None."""
+        if self.block.type in {"text", "thinking", "redacted_thinking", "tool_use"}:
+            return None
+        whole = msgspec.json.decode(self._raw)
+        if self._inputs:
+            whole["input"] = _json_or_text("".join(self._inputs))
+        return whole
+
+    def _say(self, choice: Choice, field: str, text: str | None) -> Body:
+        if not text:
+            return {}
+        self._texts.append(text)
+        return choice.say(field, text)
+
+    def _detail(self, choice: Choice, detail: Body) -> None:
+        choice.keep("reasoning_details", [detail])
 
 
-def call_of(block: ContentBlock) -> SaidCall:
-    """A tool call with the arguments as the provider's bytes have them and the name as the caller gave it."""
-    return SaidCall(block.id or "", unescaped(block.name or ""), bytes(block.input).decode())
+def _details(choice: Choice) -> int:
+    return len(choice.lists.get("reasoning_details", ()))
 
 
-def finish_of(message: Message, said_now: Said) -> str:
-    """OpenAI's finish reason. A call of the answer tool alone is an answer, so it ends with `stop`."""
-    finish = FINISH.get(message.stop_reason or "", "stop")
-    return "stop" if finish == "tool_calls" and not said_now.calls else finish
+def _json_or_text(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
 
 
-def kept_fields(message: Message) -> dict[str, Any]:
-    """For `provider_fields`: what OpenAI's words leave unsaid."""
-    fields: dict[str, Any] = {}
-    if message.stop_reason not in _SAYS_ALL:
-        fields[RAW_FINISH] = message.stop_reason
-    if message.stop_sequence is not None:
-        fields["stop_sequence"] = message.stop_sequence
-    if message.stop_details is not None and message.stop_details.category is not None:
-        fields["refusal_category"] = message.stop_details.category
-    used = (message.usage or {}).get("server_tool_use")
-    if isinstance(used, Mapping) and any(used.values()):
-        fields["server_tool_use"] = used
-    tier = (message.usage or {}).get("service_tier")
-    if isinstance(tier, str) and tier != "standard":
-        fields["service_tier"] = tier
-    return fields
+def settle(writer: StreamWriter, message: Message, blocks: list[Block]) -> None:
+    """End the only choice, and keep what OpenAI's words leave unsaid under `provider_fields`."""
+    choice = writer.choice(0)
+    word = message.stop_reason or ""
+    ended = told_end(word, is_blank=choice.says_nothing())
+    # A call of the answer tool alone is an answer, so it ends with `stop`.
+    choice.end = "stop" if ended.official == "tool_calls" and not choice.calls else ended.official
+    fields = kept_fields(message)
+    if ended.own is not None:
+        fields["finish_reason"] = word
+    if kept := [block for each in blocks if (block := each.kept()) is not None]:
+        fields["content"] = kept
+    if cited := [each.citations for each in blocks if each.citations]:
+        fields["citations"] = [citation for citations in cited for citation in citations]
+    writer.note(fields)
+
+
+def kept_fields(message: Message) -> Body:
+    """For `provider_fields`: what the message says beside its content."""
+    usage = message.usage or {}
+    details = message.stop_details
+    used, tier = usage.get("server_tool_use"), usage.get("service_tier")
+    fields: Body = {
+        "stop_sequence": message.stop_sequence,
+        "refusal_category": None if details is None else details.category,
+        "server_tool_use": used if isinstance(used, Mapping) and any(used.values()) else None,
+        "service_tier": tier if tier != "standard" else None,
+        "container": message.container,
+        "context_management": message.context_management,
+    }
+    return {name: part for name, part in fields.items() if part is not None}

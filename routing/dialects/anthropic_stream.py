@@ -1,7 +1,7 @@
 """Reads a streamed Anthropic message: OpenAI chunks as it goes, and the whole answer at its end.
 
 `message_stop` is the terminal marker: without it the answer is truncated, however whole it looks. Usage in
-`message_delta` is cumulative, so it replaces what `message_start` said. Events of unknown types are passed over.
+`message_delta` is cumulative: no count is ever lower than one that came before. Unknown events are passed over.
 """
 
 from collections.abc import Callable
@@ -11,35 +11,15 @@ import msgspec
 
 from jobs.chat import Answer
 from jobs.failures import Failure, FailureKind
-from routing.dialects.anthropic_blocks import THOUGHTS
 from routing.dialects.anthropic_errors import classify_in_band
-from routing.dialects.anthropic_shape import (
-    ContentBlock,
-    Message,
-    StopDetails,
-    call_of,
-    finish_of,
-    kept_fields,
-    read_usage,
-    said,
-)
-from routing.dialects.anthropic_tools import ANSWER_TOOL
+from routing.dialects.anthropic_shape import Block, Message, StopDetails, read_block, settle
+from routing.dialects.anthropic_usage import is_odd, read_usage
 from routing.dialects.base import Delta, WireReply
-from routing.dialects.completions import (
-    Head,
-    SaidCall,
-    call_more,
-    call_start,
-    chunk,
-    completion,
-    encrypted_detail,
-    first_chunk,
-    last_chunk,
-    text_detail,
-    usage_chunk,
-)
+from routing.dialects.completions import shown_usage
+from routing.dialects.counts import Report, highest
 from routing.dialects.errors import UNREADABLE, failure
 from routing.dialects.sse import Event, EventReader, Oversized
+from routing.dialects.stream_writer import Body, StreamWriter, TooMany
 
 
 class BlockDelta(msgspec.Struct, frozen=True):
@@ -50,9 +30,11 @@ class BlockDelta(msgspec.Struct, frozen=True):
     thinking: str | None = None
     signature: str | None = None
     partial_json: str | None = None
+    citation: Any = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
     stop_details: StopDetails | None = None
+    container: Any = None
 
 
 class StreamEvent(msgspec.Struct, frozen=True):
@@ -61,43 +43,19 @@ class StreamEvent(msgspec.Struct, frozen=True):
     type: str | None = None
     index: int | None = None
     message: Message | None = None
-    content_block: ContentBlock | None = None
+    content_block: msgspec.Raw = msgspec.Raw(b"null")
     delta: BlockDelta | None = None
     usage: dict[str, Any] | None = None
+    context_management: Any = None
     error: Any = None
 
 
 _event = msgspec.json.Decoder(StreamEvent)
-
-
-class _Growing:
-    """A block in the making."""
-
-    def __init__(self, block: ContentBlock, place: int) -> None:
-        self.block = block
-        self.place = place
-        """Of a call among the calls, of thoughts among the thoughts."""
-        self.pieces: list[str] = []
-        self.signature: list[str] = []
-
-    @property
-    def whole(self) -> ContentBlock:
-        """The block as it would stand in an unstreamed reply."""
-        added = "".join(self.pieces)
-        match self.block.type:
-            case "text":
-                return msgspec.structs.replace(self.block, text=(self.block.text or "") + added)
-            case "thinking":
-                signature = (self.block.signature or "") + "".join(self.signature)
-                thought = (self.block.thinking or "") + added
-                return msgspec.structs.replace(self.block, thinking=thought, signature=signature or None)
-            case "tool_use" if added:
-                return msgspec.structs.replace(self.block, input=msgspec.Raw(added.encode()))
-        return self.block
+_ABSENT = b"null"
 
 
 class AnthropicStreamDecoder:
-    """One streamed call: `feed` bytes as they come, then `finish` once. Never raises for what a provider may send.
+    """One streamed call: `feed` bytes as they come, `end` and `finish` once. Never raises for what a provider may send.
 
     A provider that ignores `stream` and answers with one JSON body is read as such (`decode_whole`).
     """
@@ -111,13 +69,16 @@ class AnthropicStreamDecoder:
         self._failure: Failure | None = None
         self._is_done = False
         self._message: Message | None = None
-        self._head = Head("", "")
-        self._blocks: dict[int, _Growing] = {}
-        self._counts = {"tool_use": 0, "thoughts": 0}
-        self._usage: dict[str, Any] = {}
+        self._writer = StreamWriter()
+        self._blocks: dict[int, Block] = {}
+        self._usage: Report = {}
+        self._refusal: str | None = None
+        self._late: list[Delta] = []
+        """Chunks of what only the end of the body completed."""
+        self._outcome: Answer | Failure | None = None
 
     def feed(self, data: bytes) -> list[Delta]:
-        """The chunks that these bytes complete."""
+        """The chunks that these bytes complete. What is told once at the end is held back for `end`."""
         if not self._is_settled and (start := data.lstrip()):
             self._is_settled = True
             self._plain = [] if start.startswith(b"{") else None
@@ -126,30 +87,51 @@ class AnthropicStreamDecoder:
             return []
         return [delta for event in self._reader.feed(data) for delta in self._take(event)]
 
+    def end(self) -> list[Delta]:
+        """The body ended: the chunks that end the answer; none when it is not whole."""
+        outcome = self.finish()
+        if self._plain is not None or isinstance(outcome, Failure):
+            return []
+        return [*self._late, *self._writer.closing(shown_usage(outcome.usage))]
+
     def finish(self) -> Answer | Failure:
-        """The body ended: the whole answer, or a failure (truncated without `message_stop`, an in-band error)."""
+        """The whole answer, or a failure (truncated without `message_stop`, an in-band error)."""
+        if self._outcome is None:
+            self._outcome = self._judge()
+        return self._outcome
+
+    def _judge(self) -> Answer | Failure:
         if self._plain is not None:
             return self._decode_whole(WireReply(status=200, headers={}, body=b"".join(self._plain)))
         last = self._reader.flush()
         if last is not None:
-            self._take(last)
+            self._late = self._take(last)
         if self._failure is not None:
             return self._failure
         if not self._is_done or self._message is None:
             return failure(FailureKind.TRUNCATED, "no_message_stop")
         if self._message.stop_reason is None:
             return failure(FailureKind.TRUNCATED, "no_stop_reason")
-        return self._answer(self._message)
+        try:
+            return self._answer(self._message)
+        except UNREADABLE:  # a block of a kind that is only kept
+            return failure(FailureKind.MALFORMED, "bad_block")
 
     def _answer(self, message: Message) -> Answer | Failure:
-        blocks = [growing.whole for _, growing in sorted(self._blocks.items())]
-        if any(block.type == "tool_use" and not block.name for block in blocks):
+        blocks = [block for _, block in sorted(self._blocks.items())]
+        if any(block.is_nameless for block in blocks):
             return failure(FailureKind.MALFORMED, "tool_call_without_name")
-        refusal = message.stop_details.explanation if message.stop_details is not None else None
-        whole = msgspec.structs.replace(message, usage=self._usage)
-        said_now = said(blocks, refusal)
-        finish = finish_of(whole, said_now)
-        return completion(self._head, said_now, finish, read_usage(self._usage), kept_fields(whole))
+        choice = self._writer.choice(0)
+        for block in blocks:
+            self._late += self._written(block.close(choice))
+        if self._refusal:
+            self._late += self._written(choice.say("refusal", self._refusal))
+        settle(self._writer, msgspec.structs.replace(message, usage=dict(self._usage)), blocks)
+        usage = read_usage(self._usage)
+        odd = is_odd(self._usage, usage)
+        if odd:
+            self._writer.note({"usage": self._usage})
+        return self._writer.answer(usage, shown_usage(usage), is_odd=odd)
 
     def _take(self, event: Event | Oversized) -> list[Delta]:
         if self._is_done or self._failure is not None:
@@ -159,109 +141,83 @@ class AnthropicStreamDecoder:
             return []
         try:
             event.data.decode()  # msgspec does not check the UTF-8 of fields that it skips
-            read = _event.decode(event.data)
+            return self._written(self._added(_event.decode(event.data)))
         except UNREADABLE:
             self._failure = failure(FailureKind.MALFORMED, "bad_event")
-            return []
-        return self._added(read)
+        except TooMany:
+            self._failure = failure(FailureKind.MALFORMED, "too_many_parts")
+        return []
 
-    def _added(self, event: StreamEvent) -> list[Delta]:
+    def _written(self, delta: Body) -> list[Delta]:
+        return self._writer.write(self._writer.choice(0), delta, has_content=bool(delta)) if delta else []
+
+    def _added(self, event: StreamEvent) -> Body:
+        """What an event adds to the message, as a delta."""
         match event:
             case StreamEvent(type="message_start", message=Message() as message):
-                return self._start(message)
-            case StreamEvent(type="content_block_start", index=int(index), content_block=ContentBlock() as block):
-                return self._open(index, block)
+                self._start(message)
+            case StreamEvent(type="content_block_start", index=int(index)) if event.content_block != _ABSENT:
+                return self._open(index, event.content_block)
             case StreamEvent(type="content_block_delta", index=int(index), delta=BlockDelta() as delta):
                 return self._grow(index, delta)
-            case StreamEvent(type="content_block_stop", index=int(index)):
-                return self._close(index)
+            case StreamEvent(type="content_block_stop", index=int(index)) if index in self._blocks:
+                return self._blocks[index].close(self._writer.choice(0))
             case StreamEvent(type="message_delta"):
-                return self._end(event)
+                self._end(event)
             case StreamEvent(type="message_stop"):
                 self._is_done = True
             case StreamEvent(type="error"):
                 self._failure = classify_in_band(event.error)
-        return []
+        return {}
 
-    def _start(self, message: Message) -> list[Delta]:
+    def _start(self, message: Message) -> None:
+        self._usage = highest(self._usage, message.usage or {})
+        if self._message is not None:
+            return
         self._message = msgspec.structs.replace(message, stop_reason=None)
-        self._usage = dict(message.usage or {})
-        self._head = Head(message.id or "", message.model or "")
-        return [first_chunk(self._head)]
+        if not self._writer.is_begun:
+            self._writer.head = {"id": message.id or "", "created": 0, "model": message.model or ""}
 
-    def _open(self, index: int, block: ContentBlock) -> list[Delta]:
-        kind = "thoughts" if block.type in {"thinking", "redacted_thinking"} else block.type
-        is_answer = block.type == "tool_use" and block.name == ANSWER_TOOL
-        place = self._counts.get(kind, 0)
-        if kind in self._counts and not is_answer:
-            self._counts[kind] = place + 1
-        self._blocks[index] = _Growing(block, place)
-        match block.type:
-            case "text" if block.text:
-                return [chunk(self._head, {"content": block.text})]
-            case "thinking" if block.thinking:
-                return [chunk(self._head, {"reasoning_content": block.thinking})]
-            case "tool_use" if not is_answer:
-                named = call_of(block)
-                return [chunk(self._head, call_start(place, SaidCall(named.id, named.name, "")))]
-            case "redacted_thinking":
-                return self._detail(encrypted_detail(block.data or "", THOUGHTS, place))
-        return []
+    def _open(self, index: int, raw: msgspec.Raw) -> Body:
+        block = read_block(raw)
+        known = self._blocks.get(index)
+        if known is not None and (known.block.type, known.block.id) == (block.block.type, block.block.id):
+            return {}  # said twice
+        self._blocks[index] = block
+        return block.open(self._writer.choice(0))
 
-    def _grow(self, index: int, delta: BlockDelta) -> list[Delta]:
-        growing = self._blocks.get(index)
-        if growing is None:
+    def _grow(self, index: int, delta: BlockDelta) -> Body:
+        block = self._blocks.get(index)
+        if block is None:
             self._failure = failure(FailureKind.MALFORMED, "delta_without_block")
-            return []
-        if delta.type == "signature_delta":
-            growing.signature.append(delta.signature or "")
-            return []
-        piece = {"text_delta": delta.text, "thinking_delta": delta.thinking, "input_json_delta": delta.partial_json}
-        text = piece.get(delta.type or "")
-        if not text:
-            return []  # the first piece of arguments is empty; citations and the like are not ours
-        growing.pieces.append(text)
-        return [chunk(self._head, _added(growing, text))]
+            return {}
+        choice = self._writer.choice(0)
+        match delta.type:
+            case "text_delta":
+                return block.add_text(choice, delta.text or "")
+            case "thinking_delta":
+                return block.add_thinking(choice, delta.thinking or "")
+            case "input_json_delta":
+                return block.add_input(choice, delta.partial_json or "")
+            case "signature_delta":
+                block.add_signature(delta.signature or "")
+            case "citations_delta" if delta.citation is not None:
+                block.citations.append(delta.citation)
+        return {}
 
-    def _close(self, index: int) -> list[Delta]:
-        growing = self._blocks.get(index)
-        if growing is None:
-            return []
-        whole = growing.whole
-        if whole.type == "thinking":
-            return self._detail(text_detail(whole.thinking or "", whole.signature, THOUGHTS, growing.place))
-        if whole.type == "tool_use" and not growing.pieces:
-            return [chunk(self._head, _added(growing, call_of(whole).arguments))]
-        return []
-
-    def _end(self, event: StreamEvent) -> list[Delta]:
+    def _end(self, event: StreamEvent) -> None:
         if self._message is None:
             self._failure = failure(FailureKind.MALFORMED, "end_without_start")
-            return []
-        self._usage |= {key: value for key, value in (event.usage or {}).items() if value is not None}
-        delta = event.delta
-        if delta is None or delta.stop_reason is None or self._message.stop_reason is not None:
-            return []
-        self._message = msgspec.structs.replace(
-            self._message,
-            stop_reason=delta.stop_reason,
-            stop_sequence=delta.stop_sequence,
-            stop_details=delta.stop_details,
-        )
-        blocks = [growing.whole for _, growing in sorted(self._blocks.items())]
-        deltas = [last_chunk(self._head, finish_of(self._message, said(blocks, None)))]
-        usage = read_usage(self._usage)
-        return deltas if usage is None else [*deltas, usage_chunk(self._head, usage)]
-
-    def _detail(self, detail: dict[str, Any]) -> list[Delta]:
-        return [chunk(self._head, {"reasoning_details": [detail]}, has_content=False)]
-
-
-def _added(growing: _Growing, text: str) -> dict[str, Any]:
-    """A piece of a block as a delta; the answer tool's arguments are the content."""
-    match growing.block.type:
-        case "tool_use" if growing.block.name != ANSWER_TOOL:
-            return call_more(growing.place, text)
-        case "thinking":
-            return {"reasoning_content": text}
-    return {"content": text}
+            return
+        self._usage = highest(self._usage, event.usage or {})
+        delta, known = event.delta or BlockDelta(), self._message
+        if known.stop_reason is None and delta.stop_reason is not None:
+            known = msgspec.structs.replace(
+                known, stop_reason=delta.stop_reason, stop_sequence=delta.stop_sequence, stop_details=delta.stop_details
+            )
+            self._refusal = delta.stop_details.explanation if delta.stop_details is not None else None
+        if delta.container is not None:
+            known = msgspec.structs.replace(known, container=delta.container)
+        if event.context_management is not None:
+            known = msgspec.structs.replace(known, context_management=event.context_management)
+        self._message = known

@@ -65,6 +65,9 @@ class StreamDecoder(Protocol):
     def feed(self, data: bytes) -> Iterable[Delta]:
         """Take bytes as they came, cut anywhere. Never raises for what a provider may send."""
 
+    def end(self) -> Iterable[Delta]:
+        """The body ended: the chunks that end the answer (finish reasons, usage); none when it is not whole."""
+
     def finish(self) -> Answer | Failure:
         """The body ended: the whole answer, or a failure (truncated without the terminal marker, an in-band error)."""
 
@@ -85,4 +88,4 @@ class Dialect(Protocol):
         """A fresh decoder for one streamed call whose status was 200."""
 
     def classify(self, reply: WireReply) -> Failure:
-        """The failure that an error reply means, by status and code, never by prose."""
+        """The failure that an error reply means. Never raises; nothing of the provider's prose is in it."""

@@ -9,13 +9,14 @@ from jobs.chat import Answer, ChatRequest
 from jobs.failures import Failure, FailureKind
 from routing.catalog import Target
 from routing.dialects.base import Asking, StreamDecoder, Unsupported, WireReply, WireRequest
-from routing.dialects.errors import UNREADABLE
+from routing.dialects.errors import UNREADABLE, failure
 from routing.dialects.gemini_errors import classify, classify_in_band
 from routing.dialects.gemini_request import HANDLED, build
 from routing.dialects.gemini_shape import read_response
 from routing.dialects.gemini_stream import Gathering, GeminiStreamDecoder
 from routing.dialects.parts import CannotCarry
 from routing.dialects.reading import understood
+from routing.dialects.stream_writer import TooMany
 
 HEADERS = {"content-type": "application/json", "accept": "application/json"}
 STREAM_HEADERS = {**HEADERS, "accept": "text/event-stream"}
@@ -62,14 +63,16 @@ class GeminiDialect:
             return classify(reply)
         try:
             response = read_response(reply.body)
+            if response.error is not None:
+                return classify_in_band(response.error)
+            if response.candidates is None and response.prompt_feedback is None:
+                return classify(reply)
+            gathering = Gathering()
+            gathering.add(response, reply.body)
         except UNREADABLE:
             return classify(reply)
-        if response.error is not None:
-            return classify_in_band(response.error)
-        if response.candidates is None and response.prompt_feedback is None:
-            return classify(reply)
-        gathering = Gathering()
-        gathering.add(response)
+        except TooMany:
+            return failure(FailureKind.MALFORMED, "too_many_parts")
         return gathering.answer(FailureKind.MALFORMED)
 
     def decode_stream(self) -> StreamDecoder:

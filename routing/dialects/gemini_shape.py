@@ -1,45 +1,18 @@
-"""The parts of a GenerateContentResponse that decisions need, read leniently: extras ignored, nonsense unknown."""
+"""The parts of a GenerateContentResponse that decisions need, read leniently: extras kept apart, nonsense unknown."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 import msgspec
 
-from jobs.chat import Usage
 from jobs.failures import Failure, FailureKind
-from routing.dialects.completions import RAW_FINISH, Said, SaidCall, TokenLogprob, encrypted_detail, text_detail
+from routing.dialects.completions import TokenLogprob, encrypted_detail, text_detail
+from routing.dialects.endings import end_fault, told_end
 from routing.dialects.errors import failure
+from routing.dialects.gemini_media import Sound, media_of
 from routing.dialects.gemini_parts import THOUGHTS, signed
 from routing.dialects.names import unescaped
-
-MAX_TOKENS = 2_000_000_000
-"""More than any call can hold; a larger count is nonsense and would not fit the ledger's integers."""
-
-FINISH = {
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    "SAFETY": "content_filter",
-    "RECITATION": "content_filter",
-    "LANGUAGE": "content_filter",
-    "BLOCKLIST": "content_filter",
-    "PROHIBITED_CONTENT": "content_filter",
-    "SPII": "content_filter",
-    "MODEL_ARMOR": "content_filter",
-    "IMAGE_SAFETY": "content_filter",
-    "IMAGE_PROHIBITED_CONTENT": "content_filter",
-    "IMAGE_RECITATION": "content_filter",
-}
-"""OpenAI's word for the SDK's `FinishReason`; an unknown one counts as `stop`, and its word is kept."""
-BROKEN: dict[str, FailureKind] = {
-    "MALFORMED_FUNCTION_CALL": FailureKind.INVALID_ANSWER,
-    "UNEXPECTED_TOOL_CALL": FailureKind.INVALID_ANSWER,
-    "TOO_MANY_TOOL_CALLS": FailureKind.INVALID_ANSWER,
-    "MALFORMED_RESPONSE": FailureKind.MALFORMED,
-    "MISSING_THOUGHT_SIGNATURE": FailureKind.BAD_REQUEST,
-}
-"""Finish reasons that say there is no answer."""
-_SAYS_ALL = frozenset({"STOP", "MAX_TOKENS"})
-"""Reasons that OpenAI's word tells in full."""
+from routing.dialects.stream_writer import Body, Choice
 
 
 class FunctionCall(msgspec.Struct, frozen=True):
@@ -57,12 +30,14 @@ class Part(msgspec.Struct, frozen=True, rename="camel"):
     thought: bool | None = None
     thought_signature: str | None = None
     function_call: FunctionCall | None = None
+    inline_data: Any = None
+    file_data: Any = None
 
 
 class Content(msgspec.Struct, frozen=True):
     """What a candidate says; without parts when all tokens went into thoughts."""
 
-    parts: list[Part] | None = None
+    parts: list[msgspec.Raw] | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, rename="camel"):
@@ -83,7 +58,7 @@ class PromptFeedback(msgspec.Struct, frozen=True, rename="camel"):
 class Response(msgspec.Struct, frozen=True, rename="camel"):
     """A whole reply, or one event of a stream."""
 
-    candidates: list[Candidate] | None = None
+    candidates: list[msgspec.Raw] | None = None
     prompt_feedback: PromptFeedback | None = None
     usage_metadata: dict[str, Any] | None = None
     model_version: str | None = None
@@ -91,7 +66,15 @@ class Response(msgspec.Struct, frozen=True, rename="camel"):
     error: Any = None
 
 
+READ = frozenset({"candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId", "error"})
+"""Fields of a response that are read; others are kept for `provider_fields`."""
+READ_OF_CANDIDATE = frozenset({"index", "content", "finishReason", "logprobsResult"})
+READ_OF_PART = frozenset({"text", "thought", "thoughtSignature", "functionCall", "inlineData", "fileData"})
+
 _response = msgspec.json.Decoder(Response)
+_candidate = msgspec.json.Decoder(Candidate)
+_part = msgspec.json.Decoder(Part)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def read_response(body: bytes) -> Response:
@@ -100,128 +83,103 @@ def read_response(body: bytes) -> Response:
     return _response.decode(body)
 
 
-def read_usage(usage: Mapping[str, Any] | None) -> Usage | None:
-    """Tokens as billed; None when missing, negative, or no whole numbers.
-
-    The wire leaves out what is 0, and its total is prompt + tools' results + candidates + thoughts (wire-formats 2.7).
-    So a missing count is 0 where the total agrees, and what the total has beyond the parts counts as output.
-    """
-    if usage is None:
-        return None
-    prompt, total, said = (usage.get(f"{key}TokenCount") for key in ("prompt", "total", "candidates"))
-    tools, thoughts, cached = (
-        usage.get(f"{key}TokenCount", 0) for key in ("toolUsePrompt", "thoughts", "cachedContent")
-    )
-    if not all(_is_count(count) for count in (prompt, tools, thoughts, cached)) or (said is None and total is None):
-        return None
-    if not _is_count(said or 0) or not (total is None or _is_count(total)):
-        return None
-    read, made = prompt + tools, (said or 0) + thoughts
-    if total is not None:
-        made = max(made, total - read)
-    return Usage(
-        input_tokens=read,
-        output_tokens=made,
-        cached_tokens=min(cached, read),
-        reasoning_tokens=min(thoughts, made),
-        audio_input_tokens=min(_sound(usage.get("promptTokensDetails")), read),
-        audio_output_tokens=min(_sound(usage.get("candidatesTokensDetails")), made),
-    )
+def read_candidate(raw: msgspec.Raw) -> Candidate:
+    """Raises one of `errors.UNREADABLE` for what is no candidate."""
+    return _candidate.decode(raw)
 
 
-def _sound(details: Any) -> int:
-    counts = (
-        detail.get("tokenCount")
-        for detail in (details if isinstance(details, list) else ())
-        if isinstance(detail, Mapping) and detail.get("modality") == "AUDIO"
-    )
-    return sum(count for count in counts if _is_count(count))
+def strange(raw: bytes | msgspec.Raw, read: frozenset[str]) -> Body:
+    """The fields of an object that nothing here reads, for `provider_fields`. Raises one of `errors.UNREADABLE`."""
+    return {name: msgspec.json.decode(part) for name, part in _fields.decode(raw).items() if name not in read}
 
 
-def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS
+class CandidateReader:
+    """Reads the parts of one candidate into what is written of it."""
 
-
-class Gathered:
-    """A candidate in the making: its parts and log-probabilities so far, and how it ended."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
         self.finish: str | None = None
-        self.logprobs: list[TokenLogprob] = []
+        self.strange_parts: list[Any] = []
+        """Parts of kinds that OpenAI's shape has no place for: code that ran, its results, other media."""
         self.has_all_logprobs = True
-        self._texts: list[str] = []
-        self._thoughts: list[str] = []
-        self._details: list[dict[str, Any]] = []
-        self._calls: list[SaidCall] = []
+        self.logprobs: list[float] = []
+        self._sound = Sound()
 
-    def add(self, part: Part, response_id: str) -> dict[str, Any] | None:
-        """Take a part; what it adds to the message as a delta, None when that is nothing."""
+    def add(self, raw: msgspec.Raw, response_id: str) -> Body:
+        """Take a part; what it adds to the message, as a delta. Raises `errors.UNREADABLE`, stream_writer.TooMany."""
+        part = _part.decode(raw)
         if part.function_call is not None:
             return self._call(part.function_call, part.thought_signature, response_id)
-        delta: dict[str, Any] = {}
+        delta: Body = {}
         if part.text:
-            told = self._thoughts if part.thought else self._texts
-            told.append(part.text)
-            delta["reasoning_content" if part.thought else "content"] = part.text
+            delta |= self.choice.say("reasoning_content" if part.thought else "content", part.text)
         if part.thought_signature:
-            text = part.text if part.thought else None
-            detail = self._signature(part.thought_signature, text)
-            self._details.append(detail)
-            delta["reasoning_details"] = [detail]
-        return delta or None
+            detail = self._signature(part.thought_signature, part.text if part.thought else None)
+            self.choice.keep("reasoning_details", [detail])
+        if part.inline_data is not None or part.file_data is not None:
+            delta |= self._media(part, raw, response_id)
+        elif rest := strange(raw, READ_OF_PART):
+            self.strange_parts.append(rest)
+        return delta
 
-    def _signature(self, signature: str, thought: str | None) -> dict[str, Any]:
-        index = len(self._details)
-        if thought is None:
-            return encrypted_detail(signature, THOUGHTS, index)
-        return text_detail(thought, signature, THOUGHTS, index)
-
-    def _call(self, call: FunctionCall, signature: str | None, response_id: str) -> dict[str, Any]:
-        place = len(self._calls)
-        # Models before 3 give no ids; callers need one that no other answer uses.
-        named = call.id or f"call_{response_id or 'gemini'}_{self.index}_{place}"
-        extra = signed(signature) if signature else None
-        said = SaidCall(named, unescaped(call.name or ""), bytes(call.args).decode(), extra)
-        self._calls.append(said)
-        return {"tool_calls": [{"index": place, **said.shown()}]}
-
-    def add_logprobs(self, result: Any) -> tuple[TokenLogprob, ...] | None:
-        """Take a `logprobsResult`; what it holds, None when it holds none."""
+    def take_logprobs(self, result: Any) -> Body | None:
+        """Take a `logprobsResult`; its tokens in OpenAI's shape, None when it holds none."""
         if result is None:
             return None
         read = read_logprobs(result)
         self.has_all_logprobs &= read is not None
-        self.logprobs += read or ()
-        return read
+        if not read:
+            return None
+        shown = [token.shown() for token in read]
+        self.logprobs += [token.logprob for token in read]
+        self.choice.tokens.setdefault("content", []).extend(shown)
+        return {"content": shown, "refusal": None}
 
     @property
     def fault(self) -> Failure | None:
         """Why this is no answer; None when it is one."""
-        if self.finish is None:
-            return failure(FailureKind.TRUNCATED, "no_finish_reason")
-        if self.finish in BROKEN:
-            return failure(BROKEN[self.finish], self.finish.lower())
-        if any(not call.name for call in self._calls):
+        if broken := end_fault(self.finish):
+            return broken
+        if any(not call.name for call in self.choice.calls):
             return failure(FailureKind.MALFORMED, "tool_call_without_name")
         return None
 
-    @property
-    def said(self) -> Said:
-        """The message."""
-        return Said(
-            text="".join(self._texts),
-            calls=tuple(self._calls),
-            reasoning="".join(self._thoughts),
-            details=tuple(self._details),
-            logprobs=tuple(self.logprobs) if self.logprobs and self.has_all_logprobs else None,
-        )
+    def settle(self) -> str | None:
+        """End the choice; the provider's word for how it ended, where OpenAI's says less."""
+        if sound := self._sound.rest():
+            self.choice.late = self.choice.hear({"data": sound})
+        word = self.finish or ""
+        ended = told_end(word, is_blank=self.choice.says_nothing())
+        # The wire says STOP also where functions are called.
+        self.choice.end = "tool_calls" if ended.official == "stop" and self.choice.calls else ended.official
+        return ended.own
 
-    @property
-    def finish_reason(self) -> str:
-        """OpenAI's word. The wire says STOP also where functions are called."""
-        word = FINISH.get(self.finish or "", "stop")
-        return "tool_calls" if word == "stop" and self._calls else word
+    def _signature(self, signature: str, thought: str | None) -> Body:
+        index = len(self.choice.lists.get("reasoning_details", ()))
+        if thought is None:
+            return encrypted_detail(signature, THOUGHTS, index)
+        return text_detail(thought, signature, THOUGHTS, index)
+
+    def _call(self, function: FunctionCall, signature: str | None, response_id: str) -> Body:
+        call = self.choice.open_call()
+        # Models before 3 give no ids; callers need one that no other answer uses.
+        named = function.id or f"call_{response_id or 'gemini'}_{self.choice.index}_{call.place}"
+        extra = signed(signature) if signature else None
+        arguments = bytes(function.args).decode()
+        return {"tool_calls": [call.piece(named, unescaped(function.name or ""), arguments, extra)]}
+
+    def _media(self, part: Part, raw: msgspec.Raw, response_id: str) -> Body:
+        """A picture, a sound, or what is kept because it is neither."""
+        found = media_of(part.inline_data, part.file_data)
+        if found.image is not None:
+            self.choice.keep("images", [found.image])
+            return {}
+        if found.sound is None or not self._sound.takes(found.sound):
+            self.strange_parts.append(msgspec.json.decode(raw))
+            return {}
+        data = self._sound.add(found.sound)
+        about = {"id": f"audio_{response_id or 'gemini'}_{self.choice.index}", "mime_type": found.sound.mime}
+        return self.choice.hear({**about, "expires_at": 0, "transcript": "", "data": data})
 
 
 def read_logprobs(result: Any) -> tuple[TokenLogprob, ...] | None:
@@ -257,14 +215,3 @@ def _token(candidate: Any) -> tuple[str, float] | None:
     if not isinstance(token, str) or not isinstance(log, int | float) or isinstance(log, bool) or log > 0:
         return None
     return token, float(log)
-
-
-def kept_fields(candidates: Iterable[Gathered], feedback: PromptFeedback | None) -> dict[str, Any]:
-    """For `provider_fields`: what OpenAI's words leave unsaid."""
-    fields: dict[str, Any] = {}
-    unsaid = [gathered.finish for gathered in candidates if gathered.finish not in _SAYS_ALL]
-    if unsaid:
-        fields[RAW_FINISH] = unsaid[0] if len(unsaid) == 1 else unsaid
-    if feedback is not None and feedback.block_reason is not None:
-        fields["block_reason"] = feedback.block_reason
-    return fields

@@ -9,25 +9,14 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from routing.dialects.openai_face import (
-    FINISH_REASONS,
-    SERVICE_TIERS,
-    Annotation,
-    Audio,
-    AudioPiece,
-    CompletionDetails,
-    PromptDetails,
-    fits,
-)
-from routing.dialects.openai_shape import official_finish, read_usage, split_content
+from routing.dialects.endings import told_end
+from routing.dialects.openai_face import PROVIDER_FIELDS, SERVICE_TIERS, Annotation, fits
+from routing.dialects.openai_images import shown_images
+from routing.dialects.openai_shape import split_content
+from routing.dialects.openai_usage import read_usage, shown_usage, untold
 
 Body = dict[str, Any]
 
-PROVIDER_FIELDS = "provider_fields"
-DETAILS = {
-    "prompt_tokens_details": PromptDetails.__struct_fields__,
-    "completion_tokens_details": CompletionDetails.__struct_fields__,
-}
 _REASONING = ("reasoning_content", "reasoning")
 
 
@@ -57,20 +46,28 @@ def clean(reply: Mapping[str, Any]) -> Body:
     return _with_extras(body, extras)
 
 
-def clean_chunk(chunk: Mapping[str, Any], head: Mapping[str, Any], places: Mapping[int, Sequence[int]]) -> Body:
-    """One chunk. `head` lends what it lacks; `places` has the index of each tool call in its deltas, by choice."""
+def known_head(fields: Mapping[str, Any]) -> Body:
+    """Of the fields on top of a chunk those that the official types allow; an empty one tells nothing."""
+    head = {name: part for name, part in fields.items() if part and is_known(name, part)}
+    created = fields.get("created")
+    return head | {"created": int(created)} if isinstance(created, float) else head
+
+
+def strange_parts(chunk: Mapping[str, Any]) -> Body:
+    """What a chunk says beyond the official types, for `provider_fields`: of the top, of each choice, of its delta."""
     extras: Body = {}
-    body = _head({**head, **{name: part for name, part in chunk.items() if part is not None}}, CHUNK, extras)
+    _head({name: part for name, part in chunk.items() if name != "usage"}, "", extras)
     choices = chunk.get("choices")
-    body["choices"] = [
-        _choice_piece(choice, places, extras)
-        for choice in (choices if isinstance(choices, list) else ())
-        if isinstance(choice, Mapping)
-    ]
-    return _with_extras(body, extras)
-
-
-CHUNK = "chat.completion.chunk"
+    for place, choice in enumerate(choices if isinstance(choices, list) else ()):
+        if not isinstance(choice, Mapping):
+            continue
+        mine: Body = {}
+        delta = choice.get("delta")
+        _keep(choice, ("index", "delta", "message", "logprobs", "finish_reason"), mine)
+        _keep(delta if isinstance(delta, Mapping) else {}, _TAKEN, mine)
+        index = choice.get("index")
+        _put(extras, index if is_whole(index) else place, mine)
+    return extras
 
 
 def _with_extras(body: Body, extras: Body) -> Body:
@@ -103,31 +100,13 @@ def is_known(name: str, part: Any) -> bool:
     return name in _HEAD and _HEAD[name](part)
 
 
-def _usage(usage: Any, extras: Body) -> Body:
-    """Usage that adds up, in the official keys; nothing when the provider's makes no sense."""
-    read = read_usage(usage)
-    if read is None:
-        extras["usage"] = usage
-        return {}
-    shown: Body = {
-        "prompt_tokens": read.input_tokens,
-        "completion_tokens": read.output_tokens,
-        "total_tokens": read.input_tokens + read.output_tokens,
-    }
-    for name, fields in DETAILS.items():
-        given = usage.get(name)
-        given = given if isinstance(given, Mapping) else {}
-        details = {field: given[field] for field in fields if is_whole(given.get(field))}
-        if details:
-            shown[name] = details
-    if read.cached_tokens:
-        shown.setdefault("prompt_tokens_details", {}).setdefault("cached_tokens", read.cached_tokens)
-    if read.reasoning_tokens:
-        shown.setdefault("completion_tokens_details", {}).setdefault("reasoning_tokens", read.reasoning_tokens)
-    rest = {name: part for name, part in usage.items() if part is not None and shown.get(name) != part}
-    if rest:
+def _usage(report: Any, extras: Body) -> Body:
+    """Usage that adds up, in the official keys; nothing when the provider's counts do not tell what was used."""
+    read = read_usage(report)
+    shown = None if read is None or read.total_tokens is None else shown_usage(read, report)
+    if rest := untold(report, shown):
         extras["usage"] = rest
-    return {"usage": shown}
+    return {} if shown is None else {"usage": shown}
 
 
 def _choice(place: int, choice: Mapping[str, Any], extras: Body) -> Body:
@@ -135,31 +114,14 @@ def _choice(place: int, choice: Mapping[str, Any], extras: Body) -> Body:
     index = choice.get("index")
     index = index if is_whole(index) else place
     message = choice.get("message")
+    shown_message = _message(message if isinstance(message, Mapping) else {}, mine)
     shown = {
         "index": index,
-        "message": _message(message if isinstance(message, Mapping) else {}, mine),
+        "message": shown_message,
         "logprobs": clean_logprobs(choice.get("logprobs"), mine),
-        "finish_reason": _finish(choice.get("finish_reason"), mine),
+        "finish_reason": _finish(choice.get("finish_reason"), shown_message, mine),
     }
     _keep(choice, ("index", "message", "logprobs", "finish_reason"), mine)
-    _put(extras, index, mine)
-    return shown
-
-
-def _choice_piece(choice: Mapping[str, Any], places: Mapping[int, Sequence[int]], extras: Body) -> Body:
-    mine: Body = {}
-    index = choice.get("index")
-    index = index if is_whole(index) else 0
-    delta = choice.get("delta")
-    reason = choice.get("finish_reason")
-    shown = {
-        "index": index,
-        "delta": _delta(delta if isinstance(delta, Mapping) else {}, places.get(index, ()), mine),
-        "finish_reason": None if reason is None else _finish(reason, mine),
-    }
-    if choice.get("logprobs") is not None:
-        shown["logprobs"] = clean_logprobs(choice["logprobs"], mine)
-    _keep(choice, ("index", "delta", "logprobs", "finish_reason"), mine)
     _put(extras, index, mine)
     return shown
 
@@ -173,12 +135,13 @@ def _keep(part: Mapping[str, Any], known: Sequence[str], mine: Body) -> None:
     mine |= {name: value for name, value in part.items() if name not in known and value is not None}
 
 
-def _finish(reason: Any, mine: Body) -> str:
-    """OpenAI's word; the provider's own, where it is another, stays with the extras."""
-    if reason in FINISH_REASONS:
-        return str(reason)
-    mine["finish_reason"] = reason
-    return official_finish(str(reason))
+def _finish(reason: Any, message: Mapping[str, Any], mine: Body) -> str:
+    """OpenAI's word; the provider's own, where it says more, stays with the extras."""
+    says = message.get("content") or message.get("refusal") or message.get("tool_calls")
+    ended = told_end(str(reason), is_blank=not (says or message.get("audio") or message.get("images")))
+    if ended.official != reason:
+        mine["finish_reason"] = reason
+    return ended.official
 
 
 def _message(message: Mapping[str, Any], mine: Body) -> Body:
@@ -192,35 +155,33 @@ def _message(message: Mapping[str, Any], mine: Body) -> Body:
     if isinstance(message.get("function_call"), Mapping):
         shown["function_call"] = _function(message["function_call"])
     _annotations(message.get("annotations"), shown, mine)
-    if fits(message.get("audio"), Audio):
-        shown["audio"] = message["audio"]
-    _keep(message, (*_KNOWN, *(["audio"] if "audio" in shown else [])), mine)
+    if isinstance(message.get("audio"), Mapping):
+        shown["audio"] = EMPTY_SOUND | sound_of(message["audio"])
+    if isinstance(message.get("images"), list) and (images := shown_images(message["images"])):
+        shown["images"] = images
+    _keep(message, _TAKEN, mine)
     return shown
 
 
-_KNOWN = ("role", "content", "refusal", "tool_calls", "function_call", "annotations", "reasoning_details", *_REASONING)
+_KNOWN = (
+    *("role", "content", "refusal", "tool_calls", "function_call", "annotations", "images", "reasoning_details"),
+    *_REASONING,
+)
+_TAKEN = (*_KNOWN, "audio")
+"""Fields of a message or a delta that are read."""
+MOST_LOG = 1e6
+"""No log-probability is further from 0."""
+EMPTY_SOUND: Body = {"id": "", "data": "", "expires_at": 0, "transcript": ""}
+"""What the official types demand of `message.audio`."""
 
 
-def _delta(delta: Mapping[str, Any], places: Sequence[int], mine: Body) -> Body:
-    shown: Body = {}
-    if delta.get("role") is not None:
-        shown["role"] = "assistant"
-    content, thoughts = split_content(delta.get("content"))
-    if content is not None:
-        shown["content"] = content
-    if isinstance(delta.get("refusal"), str):
-        shown["refusal"] = delta["refusal"]
-    shown |= _reasoning(delta, thoughts)
-    calls = delta.get("tool_calls")
-    if isinstance(calls, list) and calls:
-        shown["tool_calls"] = [_call_piece(place, call) for place, call in zip(places, calls, strict=False)]
-    if isinstance(delta.get("function_call"), Mapping):
-        shown["function_call"] = _function_piece(delta["function_call"])
-    if fits(delta.get("audio"), AudioPiece):
-        shown["audio"] = delta["audio"]
-    known = (*(name for name in _KNOWN if name != "annotations"), *(["audio"] if "audio" in shown else []))
-    _keep(delta, known, mine)
-    return shown
+def sound_of(audio: Mapping[str, Any]) -> Body:
+    """The fields of `audio`, whole or a piece, that the official types can have, and those of the provider's own."""
+    return {
+        name: part
+        for name, part in audio.items()
+        if part is not None and (name not in EMPTY_SOUND or type(part) is type(EMPTY_SOUND[name]))
+    }
 
 
 def _reasoning(message: Mapping[str, Any], thoughts: str) -> Body:
@@ -255,23 +216,6 @@ def _arguments(arguments: Any) -> str:
     if isinstance(arguments, str):
         return arguments
     return "{}" if arguments is None else msgspec.json.encode(arguments).decode()
-
-
-def _call_piece(place: int, call: Any) -> Body:
-    call = call if isinstance(call, Mapping) else {}
-    shown: Body = {"index": place}
-    if isinstance(call.get("id"), str):
-        shown |= {"id": call["id"], "type": "function"}
-    if isinstance(call.get("function"), Mapping):
-        shown["function"] = _function_piece(call["function"])
-    return _signed(shown, call)
-
-
-def _function_piece(function: Mapping[str, Any]) -> Body:
-    shown = {"name": function["name"]} if isinstance(function.get("name"), str) else {}
-    if function.get("arguments") is not None:
-        shown["arguments"] = _arguments(function["arguments"])
-    return shown
 
 
 def _signed(shown: Body, call: Mapping[str, Any]) -> Body:
@@ -318,7 +262,7 @@ def _alternative(token: Any) -> Body | None:
     if not isinstance(token, Mapping) or not isinstance(token.get("token"), str):
         return None
     value = token.get("logprob")
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > MOST_LOG:
         return None
     raw = token.get("bytes")
     return {"token": token["token"], "logprob": float(value), "bytes": raw if fits(raw, list[int]) else None}

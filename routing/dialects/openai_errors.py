@@ -1,151 +1,135 @@
-"""What an error in OpenAI's shape means: one table by (status, code), one by code, one by status. Never by prose.
+"""What an error in OpenAI's shape means: read here, looked up in the table of `error_words` and `error_phrases`.
 
-The shapes really sent: `{"error": {"message", "type", "param", "code"}}`, the same in a list (Google),
-`{"error": "text"}`, `{"object": "error", "code": 400}` (vLLM), an HTML page from a proxy, nothing at all.
+The shapes really sent: `{"error": {"message", "type", "param", "code"}}`, the same in a list (Google), `{"error":
+"text"}` with `code` or `error_type` beside it (xAI, TGI, LM Studio), `{"object": "error", "code": 400}` (vLLM, SGLang),
+`{"errors": [{...}]}` (Cloudflare), `{"message": "text"}` (Cohere), an HTML page from a proxy, nothing at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-import msgspec
 
 from jobs.failures import Failure, FailureKind
 from routing.dialects.base import WireReply
-from routing.dialects.errors import answered, by_status, failure, identifier, read_json, request_field
-from routing.dialects.retry_after import span_s
+from routing.dialects.error_facts import Sign
+from routing.dialects.errors import FACTS, OK, Said, answered, failure, identifier, read_json, request_field, text
+from routing.dialects.google_details import details_of
 
-BY_STATUS_AND_CODE: dict[tuple[int, str], FailureKind] = {
-    # Groq: this one request is larger than a whole minute's tokens. Waiting does not shrink it.
-    (413, "rate_limit_exceeded"): FailureKind.BAD_REQUEST,
-    (413, "tokens"): FailureKind.BAD_REQUEST,
-}
-BY_CODE: dict[str, FailureKind] = {
-    "insufficient_quota": FailureKind.NO_CREDIT,
-    "billing_hard_limit_reached": FailureKind.NO_CREDIT,
-    "billing_not_active": FailureKind.NO_CREDIT,
-    "enforced_spend_limit_reached": FailureKind.NO_CREDIT,
-    "insufficient_credits": FailureKind.NO_CREDIT,
-    "insufficient_balance": FailureKind.NO_CREDIT,
-    "invalid_api_key": FailureKind.BAD_KEY,
-    "account_deactivated": FailureKind.BAD_KEY,
-    "authentication_error": FailureKind.BAD_KEY,
-    "permission_error": FailureKind.BAD_KEY,
-    "unauthenticated": FailureKind.BAD_KEY,
-    "permission_denied": FailureKind.BAD_KEY,
-    "model_not_found": FailureKind.MODEL_NOT_FOUND,
-    "context_length_exceeded": FailureKind.CONTEXT_TOO_LONG,
-    "content_filter": FailureKind.BAD_REQUEST,
-    "content_policy_violation": FailureKind.BAD_REQUEST,
-    "moderation_blocked": FailureKind.BAD_REQUEST,
-    # Groq: a 400 for what the model made, not for what was asked; the next draw may be better.
-    "tool_use_failed": FailureKind.INVALID_ANSWER,
-    "json_validate_failed": FailureKind.INVALID_ANSWER,
-    "rate_limit_exceeded": FailureKind.RATE_LIMITED,
-    "rate_limit_error": FailureKind.RATE_LIMITED,
-    "slow_down": FailureKind.RATE_LIMITED,
-    "resource_exhausted": FailureKind.RATE_LIMITED,
-    "server_is_overloaded": FailureKind.OVERLOADED,
-    "overloaded_error": FailureKind.OVERLOADED,
-    "engine_overloaded": FailureKind.OVERLOADED,
-    "unavailable": FailureKind.OVERLOADED,
-}
-BROKEN_FINISH: dict[str, FailureKind] = {
-    "error": FailureKind.TRANSIENT,  # OpenRouter: the provider behind it broke off
-    "insufficient_system_resource": FailureKind.OVERLOADED,  # DeepSeek: cut for lack of capacity
-}
-"""Finish reasons that say the answer did not finish."""
-BY_TYPE: dict[str, FailureKind] = {
-    # Too broad to outvote a status (OpenAI's 401, 404 and 400 all say invalid_request_error): for errors without one.
-    "invalid_request_error": FailureKind.BAD_REQUEST,
-    "bad_request_error": FailureKind.BAD_REQUEST,
-    "not_found_error": FailureKind.MODEL_NOT_FOUND,
-}
+CODES = ("code", "status", "type", "error_type")
+"""Fields of an error that hold codes, the most specific first."""
+OF_THE_REQUEST = frozenset({FailureKind.CONTEXT_TOO_LONG, FailureKind.CONTENT_FILTER})
+"""What a gateway's error may say by the error that it had from the provider behind it. What that one says of keys and
+accounts is about the gateway's own."""
+LONGEST_NUMBER = 6
+"""Digits of a code that is a number: z.ai's have four."""
 
 
-class _Error(msgspec.Struct, frozen=True):
-    """What an error body says, as far as it can be trusted to be data."""
-
-    status: int | None = None
-    codes: tuple[str, ...] = ()
-    """Most specific first: code, Google's status word, type."""
-    is_moderation: bool = False
-    param: str | None = None
-    """The field that the provider complains of."""
-    wait_s: float | None = None
-    """Google says it in the body, on its OpenAI face too."""
-
-
-def classify(reply: WireReply) -> Failure:
-    """The failure that a reply other than a completion means. Never raises."""
+def classify(reply: WireReply, accent: str = "") -> Failure:
+    """The failure that a reply other than a completion means. Never raises. `accent` empty: unknown."""
     error = _parse(reply.body)
-    if reply.status == 200 and error == _Error():
+    if reply.status == OK and not ("error" in error or any(_codes(error)) or _status(error)):
         return failure(FailureKind.MALFORMED, "not_a_completion")
-    status = error.status if reply.status == 200 and error.status else reply.status
-    return _failure(_kind(status, error), reply.status, error, reply.headers)
+    status = (_status(error) or OK) if reply.status == OK else reply.status
+    return _failure(error, status, accent, reply)
 
 
-def classify_in_band(error: Any) -> Failure:
-    """The failure that an `error` object inside a reply of status 200 means (a whole body, a choice or a chunk)."""
-    parsed = _read(error)
-    return _failure(_kind(parsed.status or 200, parsed), 200, parsed, {})
+def classify_in_band(error: Any, accent: str = "") -> Failure:
+    """The failure that an `error` inside a reply of status 200 means (of a whole body, a choice or a chunk)."""
+    read = _mapping(error)
+    return _failure(read, _status(read) or OK, accent, WireReply(OK, {}, b""))
 
 
-def finish_fault(finish_reason: str | None) -> Failure | None:
-    """The failure that a finish reason means; None when the answer did finish."""
-    if finish_reason is None:
-        return failure(FailureKind.TRUNCATED, "no_finish_reason")
-    kind = BROKEN_FINISH.get(finish_reason)
-    return None if kind is None else failure(kind, finish_reason)
+def _failure(error: Mapping[str, Any], status: int, accent: str, reply: WireReply) -> Failure:
+    metadata, inner = _mapping(error.get("metadata")), _mapping(error.get("innererror"))
+    codes = tuple(_codes(error))
+    details = details_of(error.get("details"))
+    words = [*codes, *_codes(inner)]
+    if details.reason is not None:
+        words.insert(0, details.reason)
+    if "flagged_input" in metadata:  # OpenRouter answers 403 for a flagged prompt; the key is fine
+        words.insert(0, "content_filter")
+    if isinstance(param := error.get("param"), str):
+        words.insert(0, f"param:{param[:40]}")
+    if details.is_closed:
+        words.insert(0, "no_access")
+    if (behind := _behind(metadata, status, accent)) is not None:
+        words.insert(0, behind)
+    code = codes[0] if codes else None
+    if code is None and (number := _status(error)) is not None:
+        code = str(number)
+    said = Said(
+        sign=Sign(status, tuple(words), _message(error), accent),
+        code=code,
+        field=request_field(error.get("param")),
+        wait_s=details.wait_s,
+        scope=details.scope,
+        limit=details.limit,
+    )
+    return answered(said, reply.status, {**_headers(metadata), **reply.headers})
 
 
-def _kind(status: int, error: _Error) -> FailureKind:
-    if error.is_moderation:
-        return FailureKind.BAD_REQUEST  # OpenRouter answers 403 for a flagged prompt; the key is fine
-    for code in error.codes:
-        kind = BY_STATUS_AND_CODE.get((status, code)) or BY_CODE.get(code)
-        if kind is not None:
-            return kind
-    if status == 200:
-        return next((BY_TYPE[code] for code in error.codes if code in BY_TYPE), FailureKind.TRANSIENT)
-    return by_status(status)
+def _behind(metadata: Mapping[str, Any], status: int, accent: str) -> str | None:
+    """A word for what the provider behind OpenRouter said in `metadata.raw`; None unless it is of the request."""
+    raw = metadata.get("raw")
+    if not isinstance(raw, str):
+        return None
+    error = _parse(raw.encode("utf-8", "replace"))
+    sign = Sign(status, tuple(_codes(error)), _message(error) or raw, accent)
+    fact = FACTS.meaning(sign)
+    if fact is None or fact.kind not in OF_THE_REQUEST:
+        return None
+    return "content_filter" if fact.kind is FailureKind.CONTENT_FILTER else "context_length_exceeded"
 
 
-def _failure(kind: FailureKind, status: int, error: _Error, headers: Mapping[str, str]) -> Failure:
-    code = error.codes[0] if error.codes else None
-    if code is None and error.status is not None:
-        code = str(error.status)
-    found = answered(kind, status, headers, code, error.param)
-    return found if error.wait_s is None else msgspec.structs.replace(found, retry_after_s=error.wait_s)
+def _headers(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Headers that OpenRouter writes into the body: `{"X-RateLimit-Reset": "1743638400000"}`."""
+    headers = _mapping(metadata.get("headers"))
+    return {name.lower(): value for name, value in headers.items() if isinstance(name, str) and isinstance(value, str)}
 
 
-def _parse(body: bytes) -> _Error:
+def _parse(body: bytes) -> Mapping[str, Any]:
+    """The error in a body, with its fields where OpenAI has them; empty when there is none."""
     parsed = read_json(body)
     if isinstance(parsed, list) and parsed:
         parsed = parsed[0]
-    if isinstance(parsed, Mapping) and "error" in parsed:
-        parsed = parsed["error"]
-    return _read(parsed)
+    if not isinstance(parsed, Mapping):
+        return {}
+    errors = parsed.get("errors")
+    if "error" not in parsed and isinstance(errors, list) and errors:
+        return _mapping(errors[0])
+    if "error" not in parsed:
+        return parsed
+    error = parsed["error"]
+    return {**parsed, "message": error} if isinstance(error, str) else _mapping(error)
 
 
-def _read(error: Any) -> _Error:
-    if not isinstance(error, Mapping):
-        return _Error()
-    number = error.get("code")
-    is_status = isinstance(number, int) and not isinstance(number, bool) and 400 <= number < 600
-    words = (identifier(error.get(name)) for name in ("code", "status", "type"))
-    codes = tuple(word for word in words if word is not None)
-    metadata = error.get("metadata")
-    is_moderation = isinstance(metadata, Mapping) and "flagged_input" in metadata
-    return _Error(
-        number if is_status else None, codes, is_moderation, request_field(error.get("param")), _wait_s(error)
-    )
+def _message(error: Mapping[str, Any]) -> str:
+    """Its prose: `detail` is FastAPI's (SGLang, TGI's kin)."""
+    return text(error.get("message")) or text(error.get("detail"))
 
 
-def _wait_s(error: Mapping[str, Any]) -> float | None:
-    """Google's `RetryInfo` among the details: `{"@type": "...google.rpc.RetryInfo", "retryDelay": "34.4s"}`."""
-    details = error.get("details")
-    for detail in details if isinstance(details, list) else ():
-        delay = detail.get("retryDelay") if isinstance(detail, Mapping) else None
-        if isinstance(delay, str):
-            return span_s(delay)
-    return None
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        return {"message": value}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _codes(error: Mapping[str, Any]) -> Iterator[str]:
+    for name in CODES:
+        value = error.get(name)
+        is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**LONGEST_NUMBER
+        if is_number and not _is_status(value):
+            value = str(value)
+        if (word := identifier(value)) is not None:
+            yield word
+
+
+def _status(error: Mapping[str, Any]) -> int | None:
+    """The HTTP status that an error names as its code, as a number or in digits."""
+    code = error.get("code")
+    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) == 3:
+        code = int(code)
+    return code if _is_status(code) else None
+
+
+def _is_status(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600

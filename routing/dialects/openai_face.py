@@ -7,11 +7,13 @@ costs a few microseconds; what does not pass goes through `openai_clean`.
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from routing.dialects.errors import UNREADABLE
 
+PROVIDER_FIELDS = "provider_fields"
+"""Holds what a provider says beyond the official types, on top of a completion and of the last chunk of a stream."""
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
-FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 Finish = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 Tier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
@@ -87,13 +89,13 @@ class Audio(_Strict, frozen=True):
     transcript: str
 
 
-class AudioPiece(_Strict, frozen=True):
-    """`delta.audio`."""
+class _ImageUrl(_Strict, frozen=True):
+    url: str
 
-    id: str | None = None
-    data: str | None = None
-    expires_at: int | None = None
-    transcript: str | None = None
+
+class _Image(_Strict, frozen=True):
+    type: Literal["image_url"]
+    image_url: _ImageUrl
 
 
 class _Message(_Strict, frozen=True):
@@ -102,6 +104,7 @@ class _Message(_Strict, frozen=True):
     refusal: str | None
     annotations: list[Annotation] | None = None
     audio: Audio | None = None
+    images: list[_Image] | None = None
     function_call: _Function | None = None
     tool_calls: list[_Call] | None = None
     reasoning_content: str | None = None
@@ -147,7 +150,9 @@ class _Head(_Strict, frozen=True, kw_only=True):
     moderation: msgspec.Raw = _NULL
 
 
-class _Completion(_Head, frozen=True, kw_only=True):
+class OfficialCompletion(_Head, frozen=True, kw_only=True):
+    """A chat.completion."""
+
     object: Literal["chat.completion"]
     choices: list[_Choice]
     metadata: msgspec.Raw = _NULL
@@ -172,7 +177,6 @@ class _Piece(_Strict, frozen=True):
     refusal: str | None = None
     tool_calls: list[_CallPiece] | None = None
     function_call: _FunctionPiece | None = None
-    audio: AudioPiece | None = None
     reasoning_content: str | None = None
     reasoning_details: list[msgspec.Raw] | None = None
 
@@ -190,17 +194,36 @@ class _Chunk(_Head, frozen=True, kw_only=True):
     obfuscation: str | None = None
 
 
-_completion = msgspec.json.Decoder(_Completion)
+_completion = msgspec.json.Decoder(OfficialCompletion)
 _chunk = msgspec.json.Decoder(_Chunk)
 
 
-def is_official(body: bytes) -> bool:
-    """Whether the body is a chat.completion of the official types, with usage that adds up."""
+def read_official(body: bytes) -> OfficialCompletion | None:
+    """The body, if it is a chat.completion of the official types whose counts add up; else None."""
     try:
-        usage = _completion.decode(body).usage
+        found = _completion.decode(body)
     except UNREADABLE:
-        return False
-    return usage is None or usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+        return None
+    return found if found.usage is None or _adds_up(found.usage) else None
+
+
+def _adds_up(usage: OfficialUsage) -> bool:
+    """Whether the counts are OpenAI's own way of counting (`openai_usage.WAYS`), and so the ledger's."""
+    read, made = usage.prompt_tokens, usage.completion_tokens
+    parts, said = usage.prompt_tokens_details or _NO_PARTS, usage.completion_tokens_details or _NOTHING_SAID
+    told = [count for part in (parts, said) for count in astuple(part) if count is not None]
+    return (
+        read > 0
+        and min(made, *told, 0) == 0
+        and usage.total_tokens == read + made
+        and (parts.cached_tokens or 0) + (parts.cache_write_tokens or 0) <= read
+        and (parts.audio_tokens or 0) + (parts.image_tokens or 0) <= read
+        and (said.reasoning_tokens or 0) <= made
+        and (said.audio_tokens or 0) <= made
+    )
+
+
+_NO_PARTS, _NOTHING_SAID = PromptDetails(), CompletionDetails()
 
 
 def fits(part: Any, kind: Any) -> bool:
@@ -213,9 +236,9 @@ def fits(part: Any, kind: Any) -> bool:
 
 
 def is_official_chunk(chunk: bytes) -> bool:
-    """The same for a chat.completion.chunk."""
+    """Whether the bytes are a chat.completion.chunk of the official types."""
     try:
-        usage = _chunk.decode(chunk).usage
+        _chunk.decode(chunk)
     except UNREADABLE:
         return False
-    return usage is None or usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+    return True

@@ -18,7 +18,7 @@ DIALECTS: dict[str, Dialect] = {
 """Each in its own way of speaking."""
 
 ACCENTED: Mapping[str, Mapping[str, Dialect]] = {
-    "openai": {name: OpenAIDialect(accent) for name, accent in ACCENTS.items()},
+    "openai": {name: OpenAIDialect(accent, name) for name, accent in ACCENTS.items()},
 }
 """By dialect, its variants by name."""
 
@@ -32,6 +32,15 @@ def accent_of(name: str, provider: Provider) -> str:
     if provider.accent or name not in ACCENTED.get(provider.dialect, {}):
         return provider.accent
     return name
+
+
+def voice_of(name: str, provider: Provider | None) -> tuple[str, str]:
+    """The wire and the accent that a provider speaks; ("", "") where nothing is known of it.
+
+    >>> voice_of("groq", Provider(dialect="openai", base_url="https://api.groq.com/openai/v1"))
+    ('openai', 'groq')
+    """
+    return ("", "") if provider is None else (provider.dialect, accent_of(name, provider))
 
 
 def dialect_of(name: str, provider: Provider) -> Dialect:

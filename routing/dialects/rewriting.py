@@ -143,7 +143,13 @@ class RewrittenStream:
 
     def feed(self, data: bytes) -> Iterable[Delta]:
         """As `StreamDecoder.feed`."""
-        deltas = self._decoder.feed(data)
+        return self._all(self._decoder.feed(data))
+
+    def end(self) -> Iterable[Delta]:
+        """As `StreamDecoder.end`."""
+        return self._all(self._decoder.end())
+
+    def _all(self, deltas: Iterable[Delta]) -> Iterable[Delta]:
         return deltas if self._is_plain else [shown for delta in deltas for shown in self._rewrite(delta)]
 
     def finish(self) -> Answer | Failure:

@@ -37,6 +37,9 @@ PRICES = {
     "reasoning": "output_cost_per_reasoning_token",
     "audio_input": "input_cost_per_audio_token",
     "audio_output": "output_cost_per_audio_token",
+    "image_input": "input_cost_per_image_token",
+    "image_output": "output_cost_per_image_token",
+    "citation": "citation_cost_per_token",
     "batch_input": "input_cost_per_token_batches",
     "batch_output": "output_cost_per_token_batches",
 }
@@ -129,13 +132,20 @@ def _facts(entry: Json) -> Json:
 
 
 def _price(entry: Json) -> Json:
-    price = kinds({name: amount(entry.get(key), PER_MILLION) for name, key in PRICES.items()})
+    said = {name: amount(entry.get(key), PER_MILLION) for name, key in PRICES.items()}
+    price = kinds(said | {"search": _search(entry)})
     longer = [*_above(entry, price)]
     ranges = [*_ranges(entry)]
     if ranges and not longer:
         price |= {name: text for name, text in ranges[0].items() if name != "above_input_tokens"}
         longer = ranges[1:]
     return price | ({"long": longer} if longer else {})
+
+
+def _search(entry: Json) -> str | None:
+    """The price of a million searches; None where it depends on how much a search reads, which no count tells."""
+    sizes = {amount(size, PER_MILLION) for size in table(entry.get("search_context_cost_per_query")).values()}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _above(entry: Json, price: Json) -> Iterator[Json]:

@@ -15,6 +15,8 @@ SIXTH = Decimal("0.000001")
 """Prices have six decimals of a USD per million tokens."""
 MOST_USD = Decimal(2_000)
 """Per million tokens. The dearest text model ever listed asked 600; above this a unit is wrong."""
+MOST_SEARCH_USD = Decimal(200_000)
+"""Per million searches."""
 MOST_TOKENS = 20_000_000
 """Twice the largest window ever announced."""
 FEWEST_TOKENS = 256
@@ -166,7 +168,8 @@ def kinds(price: Json) -> Json:
     for name in [name for name in known if name not in ("input", "output", "above_input_tokens", "long")]:
         usd = Decimal(known[name])
         is_dear_cache = name == "cached" and usd > Decimal(known.get("input", "0"))
-        if usd <= 0 or usd > MOST_USD or is_dear_cache:
+        most_usd = MOST_SEARCH_USD if name == "search" else MOST_USD
+        if usd <= 0 or usd > most_usd or is_dear_cache:
             del known[name]
     return known
 

@@ -9,11 +9,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api import figures
 from api.app import create_with, lifespan
+from api.metrics import _gates
 from cli.status import jobs_by_lane
 from jobs import meters
-from jobs.health import HealthReader
+from jobs.failures import FailureKind
+from jobs.health import ClosingView, Health, HealthReader, KeyView, ModelView
 from jobs.ids import show
-from jobs.settings import Settings, Telemetry
+from jobs.settings import KeyLimits, Settings, Telemetry
 from jobs.store import totals
 from jobs.store.accounts import Scope
 from jobs.store.rows import Move
@@ -83,6 +85,16 @@ async def test_lanes_attempts_cost_and_tokens_are_told_and_counters_never_fall(c
     assert of(second, "tokenyard_unknown_cost_total", **names) == 1
     fleet = {name for name, figure in meters.FLEET.items() if figure.is_counter}
     assert all(second[key] >= value for key, value in first.items() if key[0] in fleet)
+
+
+def test_of_models_only_those_that_are_closed_are_told():
+    closing = ClosingView(why=FailureKind.RATE_LIMITED, closed_s=40.0, tried_s=40.0, since_s=20.0)
+    limits = KeyLimits(concurrency=2)
+    models = (ModelView(model="hot", limits=limits, closing=closing), ModelView(model="well", limits=limits))
+    key = KeyView(provider="lab", key_index=1, limits=KeyLimits(), models=models)
+    families = {each.name: each.samples for each in _gates(Health((), (key,), is_known=True))}
+    (told,) = families["tokenyard_model_closed_seconds"]
+    assert (told.labels, told.value) == ({"provider": "lab", "key_index": "1", "model": "hot"}, 40.0)
 
 
 async def test_the_status_command_reads_the_same_page(caller: Caller):

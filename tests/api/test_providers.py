@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio
 
 from api.app import create_with, lifespan
-from jobs.failures import FailureKind
+from jobs.failures import FailureKind, Scope
 from jobs.settings import KeyLimits, Provider, ProviderKey, Settings
 from jobs.states import Outcome
 from jobs.store import ledger
@@ -22,7 +22,11 @@ from tests.jobs.store import given
 from tests.workers.fleet import BAD, Fleet, fleet_of
 
 KEYS = (
-    ProviderKey(env="LAB_FIRST", limits=KeyLimits(requests_per_minute=600, concurrency=8)),
+    ProviderKey(
+        env="LAB_FIRST",
+        limits=KeyLimits(requests_per_minute=600, concurrency=8),
+        model_limits={"lar*": KeyLimits(concurrency=2)},
+    ),
     ProviderKey(env="LAB_SECOND"),
 )
 
@@ -56,6 +60,8 @@ async def test_it_says_what_is_configured_and_no_secret(caller: Caller, settings
     )
     assert [(key["env"], key["is_set"]) for key in lab["keys"]] == [("LAB_FIRST", True), ("LAB_SECOND", False)]
     assert lab["keys"][0]["limits"] == {"requests_per_minute": 600, "tokens_per_minute": None, "concurrency": 8}
+    assert lab["keys"][0]["model_limits"]["lar*"]["concurrency"] == 2
+    assert (lab["limits_by"], lab["keys"][0]["closing"], lab["keys"][0]["models"]) == ("model", None, [])
     assert [each["id"] for each in lab["deployments"]] == ["maker/small@lab"]
     assert (off["is_on"], off["breaker"]["state"]) == (False, "closed")
     assert found["clocks"] == {"connect_s": 5.0, "first_byte_s": 60.0, "idle_s": 30.0, "total_s": {"auto": 120.0}}
@@ -66,7 +72,7 @@ async def test_it_says_what_is_configured_and_no_secret(caller: Caller, settings
 async def test_it_shows_what_a_worker_found_out(caller: Caller, fleet: Fleet):
     (worker,) = fleet.workers
     calls = [await worker.entered() for _ in range(6)]
-    await worker.leave(calls.pop(), FailureKind.RATE_LIMITED, 20)
+    await worker.leave(calls.pop(), FailureKind.RATE_LIMITED, 20, Scope.ACCOUNT)
     for entry in calls:
         await worker.leave(entry, BAD)
     await worker.health.settled()
@@ -74,8 +80,20 @@ async def test_it_shows_what_a_worker_found_out(caller: Caller, fleet: Fleet):
     assert (sick["breaker"]["state"], sick["breaker"]["failures"], sick["breaker"]["trips"]) == ("open", 5, 1)
     assert 0 < sick["breaker"]["opens_in_s"] <= 15
     assert [(each["id"], each["breaker"]["state"]) for each in sick["deployments"]] == [(fleet.deployment.id, "open")]
-    assert 0 < sick["keys"][0]["closed_s"] <= 20
+    assert 0 < sick["keys"][0]["closed_s"] == sick["keys"][0]["closing"]["closed_s"] <= 20
     assert (sick["keys"][0]["in_flight"], sick["keys"][1]["in_flight"]) == (0, None)
+
+
+async def test_it_shows_which_model_of_which_key_is_closed_and_until_when(caller: Caller, fleet: Fleet):
+    (worker,) = fleet.workers
+    await worker.leave(await worker.entered(fleet.other), FailureKind.RATE_LIMITED, 7_200)
+    first, second = (await caller.get("/v1/providers"))["data"][2]["keys"]
+    (model,) = first["models"]
+    assert (first["closing"], first["closed_s"], second["models"]) == (None, 0.0, [])
+    assert (model["model"], model["in_flight"], model["limits"]["concurrency"]) == ("large", 0, 2)
+    assert model["closing"]["why"] == "rate_limited"
+    assert 7_100 < model["closing"]["closed_s"] <= 7_200
+    assert 800 < model["closing"]["tried_s"] <= 900
 
 
 async def test_the_last_hour_is_the_callers_own(caller: Caller, stranger: Caller):
@@ -121,5 +139,5 @@ async def test_without_redis_it_still_answers_and_says_that_it_does_not_know(set
 async def test_the_documentation_page_describes_it(caller: Caller):
     page = (await caller.call("GET", "/docs")).text
     assert "GET /v1/providers" in page
-    for name in ("ProviderShape", "KeyShape", "BreakerShape"):
+    for name in ("ProviderShape", "KeyShape", "ModelShape", "ClosingShape", "BreakerShape"):
         assert f"<h2>{name}</h2>" in page

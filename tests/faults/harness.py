@@ -23,7 +23,7 @@ from psycopg import sql
 from cli import processes
 from cli.embedded import Redis
 from cli.leash import leash
-from cli.processes import SMALL, Process, SandboxProvider, environment
+from cli.processes import OTHER, SMALL, Process, SandboxProvider, environment
 from cli.yard import CHECKOUT, next_free_port
 from jobs.failpoints import VARIABLE
 from tests.faults import harness_oracles as oracles
@@ -160,9 +160,9 @@ class Ground:
 
 @contextmanager
 def provider(folder: Path, latency_ms: int) -> Iterator[tuple[str, Path]]:
-    """An offline provider, which trains its model into `folder` first: its address and its call log."""
+    """An offline provider, which trains its models into `folder` first: its address and its call log."""
     port = next_free_port(HOST, 8700 + os.getpid() % 1000)
-    process = processes.sandbox(SandboxProvider("lab", SMALL, port, latency_ms), folder)
+    process = processes.sandbox(SandboxProvider("lab", f"{SMALL},{OTHER}", port, latency_ms), folder)
     running = Running(process, {}, folder / "lab.log")
     try:
         deadline = time.monotonic() + 60

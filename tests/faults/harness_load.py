@@ -35,13 +35,21 @@ class Client:
         self.without_remedy = 0
         """503s without Retry-After."""
 
-    async def submit(self, count: int, lane: str, *, stream: bool = False, poison: str = "") -> list[uuid.UUID]:
+    async def submit(
+        self, count: int, lane: str, *, stream: bool = False, poison: str = "", model: str = "auto"
+    ) -> list[uuid.UUID]:
         """`count` jobs: the ids that got a 202. `poison` is added to their prompts (`jobs.failpoints`)."""
         left = iter(range(count))
+
+        def wanted(serial: int) -> dict[str, Any]:
+            whole = job(serial, lane, stream, poison)
+            whole["request"]["model"] = model
+            return whole
+
         async with httpx2.AsyncClient(timeout=10, headers={"authorization": f"Bearer {self._key}"}) as client:
 
             async def some() -> list[uuid.UUID]:
-                return [await self._submit(client, job(next(self._serials), lane, stream, poison)) for _ in left]
+                return [await self._submit(client, wanted(next(self._serials))) for _ in left]
 
             parts = await asyncio.gather(*(some() for _ in range(min(SUBMITTERS, count))))
         return [job_id for part in parts for job_id in part]

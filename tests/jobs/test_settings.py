@@ -52,6 +52,13 @@ def test_merging_changes_no_layer():
             "request_per_minute",
             "requests_per_minute",
         ),
+        (
+            {"providers": {"p": PROVIDER | {"keys": [{"model_limits": {"gpt-4o*": {"concurency": 1}}}]}}},
+            "concurency",
+            "concurrency",
+        ),
+        ({"providers": {"p": PROVIDER | {"limit_by": "key"}}}, "limit_by", "limits_by"),
+        ({"providers": {"p": PROVIDER | {"keys": [{"model_limit": {}}]}}}, "model_limit", "model_limits"),
     ],
 )
 def test_an_unknown_key_names_itself_and_the_nearest_known_one(table: dict[str, Any], key: str, near: str):
@@ -74,6 +81,9 @@ def test_an_unknown_key_like_no_other_lists_the_known_ones():
         {"providers": {"p": {"dialect": "klingon", "base_url": ""}}},
         {"providers": {"p": {"dialect": "openai"}}},
         {"policies": {"p": {"choose": "dearest"}}},
+        {"providers": {"p": PROVIDER | {"limits_by": "account"}}},
+        {"providers": {"p": PROVIDER | {"keys": [{"model_limits": {"": {"concurrency": 1}}}]}}},
+        {"providers": {"p": PROVIDER | {"keys": [{"model_limits": {"gpt-4o": {"concurrency": 0}}}]}}},
     ],
 )
 def test_a_wrong_value_is_an_error_of_the_settings(table: dict[str, Any]):

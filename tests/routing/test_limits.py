@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.settings import KeyLimits
+from jobs.settings import KeyLimits, ProviderKey
 from routing import limits
 from routing.limits import Admitted, Allowance, Refusal, Reservation, Window
 
@@ -184,16 +184,42 @@ def test_a_slot_that_nobody_gave_back_is_free_when_its_time_is_up():
     assert rush(rules, window, START_S + 150) == 1
 
 
-def test_a_closed_key_lets_nobody_in_until_its_time():
-    window = limits.close(Window(), START_S + 20)
-    _, verdict = limits.admit(window, START_S, allowance(concurrency=8), call(urgent=True))
-    assert verdict == Refusal("rate_limit", 20.0)
-    assert rush(allowance(concurrency=8), window, START_S + 20) == 8
+def test_a_call_counts_in_every_window_or_in_none():
+    wide, narrow = allowance(requests_per_minute=600), allowance(concurrency=1)
+    windows, verdict = limits.admit_all([Window(), Window()], START_S, [wide, narrow], call(name="a"))
+    assert (verdict, [window.requests for window in windows], list(windows[1].slots)) == (Admitted(), [1.0, 0.0], ["a"])
+    after, verdict = limits.admit_all(windows, START_S, [wide, narrow], call(name="b"))
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason == "concurrency"
+    assert (after[0].requests, list(after[1].slots)) == (1.0, ["a"])
+    assert rush(wide, after[0]) == 29, "the refused call left nothing behind"
 
 
-def test_a_shorter_closing_does_not_open_a_key_sooner():
-    window = limits.close(limits.close(Window(), START_S + 20), START_S + 5)
-    assert window.closed_until_s == START_S + 20
+def test_of_several_windows_the_longest_wait_is_told():
+    slow, slower = allowance(requests_per_minute=6), allowance(requests_per_minute=2)
+    windows, _ = limits.admit_all([Window(), Window()], START_S, [slow, slower], call())
+    after, verdict = limits.admit_all(windows, START_S, [slow, slower], call(urgent=True))
+    assert verdict == Refusal("rate_limit", 30.0)
+    assert limits.admit(after[0], START_S, slow, call(urgent=True))[1] == Refusal("rate_limit", 10.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "concurrency"),
+    [
+        ("gpt-4o", 1),
+        ("gpt-4o-mini", 2),
+        ("gpt-4o-2024-08-06", 3),
+        ("gpt-5.4", 4),
+        ("o3", 5),
+        ("GPT-4o", None),
+        ("claude-sonnet-5", None),
+        ("odd[1]", 6),
+    ],
+)
+def test_the_pattern_that_says_most_of_a_models_name_counts(model, concurrency):
+    patterns = {"gpt-*": 4, "gpt-4o*": 3, "gpt-4o-min?": 2, "gpt-4o": 1, "o[1-9]": 5, "odd[1]": 6}
+    key = ProviderKey(model_limits={pattern: KeyLimits(concurrency=most) for pattern, most in patterns.items()})
+    assert limits.limits_of(key, model).concurrency == concurrency
 
 
 def test_a_lost_count_is_taken_up_with_what_was_used_but_with_no_more_than_the_burst():

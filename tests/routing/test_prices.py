@@ -16,9 +16,23 @@ from routing.prices import KINDS, LongRates, Price
 DAY = dt.date(2026, 11, 1)
 USD = st.decimals(0, 200, places=6)
 TOKENS = st.integers(0, 2_000_000)
-PARTS = {name: st.one_of(st.just(0), st.integers(0, 900_000)) for name in Usage.__struct_fields__[2:]}
+ALONE = {
+    "audio_input": "audio_input_tokens",
+    "audio_output": "audio_output_tokens",
+    "image_output": "image_output_tokens",
+    "citation": "citation_tokens",
+    "search": "searches",
+}
+"""Kinds that no other kind's price stands for, and what they are prices of."""
+BESIDE = ("citation_tokens", "searches")
+"""Counts that are not parts of a total."""
+PARTS = {
+    name: st.just(0) if name in BESIDE else st.one_of(st.just(0), st.integers(0, 900_000))
+    for name in Usage.__struct_fields__[2:]
+}
 USAGES = st.builds(Usage, TOKENS, TOKENS, **PARTS)
-RATES = {"input": USD, "output": USD} | dict.fromkeys(KINDS, st.one_of(st.none(), USD))
+CLOSED = [name for name in KINDS if name not in ("citation", "search")]
+RATES = {"input": USD, "output": USD} | {name: USD if name in ALONE else st.one_of(st.none(), USD) for name in CLOSED}
 
 
 @st.composite
@@ -38,7 +52,7 @@ def by_hand(price: Price, usage: Usage) -> Decimal:
     """Token by token as the documentation says it, for parts that are no more than their totals."""
     rates: Any = price
     for longer in price.long:
-        if usage.input_tokens > longer.above_input_tokens:
+        if (usage.input_tokens or 0) > longer.above_input_tokens:
             rates = longer
 
     def of(name: str, other: Decimal) -> Decimal:
@@ -46,33 +60,40 @@ def by_hand(price: Price, usage: Usage) -> Decimal:
         return other if known is None else known
 
     write = of("cache_write", rates.input)
+    assert usage.input_tokens is not None
+    assert usage.output_tokens is not None
+    plain_out = usage.output_tokens - usage.reasoning_tokens - usage.audio_output_tokens - usage.image_output_tokens
     plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
-    plain -= usage.cache_write_1h_tokens + usage.audio_input_tokens
+    plain -= usage.cache_write_1h_tokens + usage.audio_input_tokens + usage.image_input_tokens
     amounts = (
         plain * rates.input,
         usage.cached_tokens * of("cached", rates.input),
         usage.cache_write_tokens * write,
         usage.cache_write_1h_tokens * of("cache_write_1h", write),
-        usage.audio_input_tokens * of("audio_input", rates.input),
-        (usage.output_tokens - usage.reasoning_tokens - usage.audio_output_tokens) * rates.output,
+        usage.audio_input_tokens * rates.audio_input,
+        usage.image_input_tokens * of("image_input", rates.input),
+        plain_out * rates.output,
         usage.reasoning_tokens * of("reasoning", rates.output),
-        usage.audio_output_tokens * of("audio_output", rates.output),
+        usage.audio_output_tokens * rates.audio_output,
+        usage.image_output_tokens * rates.image_output,
     )
     return sum(amounts, Decimal(0)) / 1_000_000
 
 
-@given(prices(), st.tuples(*[st.integers(0, 300_000)] * 8))
+@given(prices(), st.tuples(*[st.integers(0, 300_000)] * 10))
 def test_every_token_is_paid_for_at_the_price_of_its_kind(price, drawn):
-    plain_in, cached, write, hour, heard, plain_out, thought, spoken = drawn
+    plain_in, cached, write, hour, heard, seen, plain_out, thought, spoken, drawn_out = drawn
     usage = Usage(
-        input_tokens=plain_in + cached + write + hour + heard,
-        output_tokens=plain_out + thought + spoken,
+        input_tokens=plain_in + cached + write + hour + heard + seen,
+        output_tokens=plain_out + thought + spoken + drawn_out,
         cached_tokens=cached,
         cache_write_tokens=write,
         cache_write_1h_tokens=hour,
         reasoning_tokens=thought,
         audio_input_tokens=heard,
         audio_output_tokens=spoken,
+        image_input_tokens=seen,
+        image_output_tokens=drawn_out,
     )
     assert price.of(usage) == by_hand(price, usage)
 
@@ -91,6 +112,28 @@ def test_what_a_request_cannot_cost_is_not_in_its_bound(price, usage):
     narrow = price.bound(quiet.input_tokens, quiet.output_tokens, has_cache_marks=False, has_sound=False)
     wide = price.bound(quiet.input_tokens, quiet.output_tokens, has_cache_marks=True, has_sound=True)
     assert price.of(quiet) <= narrow <= wide
+
+
+@pytest.mark.parametrize(("kind", "count"), ALONE.items())
+def test_a_kind_that_no_other_price_stands_for_makes_the_amount_unknown(kind, count):
+    used = Usage(1_000_000, 1_000_000, **{count: 1_000_000})
+    assert price().of(used) is None
+    known = price(**{kind: "7"}).of(used)
+    assert known is not None
+    assert known == {"audio_input": 17, "audio_output": 9, "image_output": 9}.get(kind, 19)
+
+
+@pytest.mark.parametrize("used", [Usage(None, 5), Usage(5, None)])
+def test_a_total_that_nobody_told_makes_the_amount_unknown(used):
+    assert price().of(used) is None
+
+
+def test_what_the_providers_own_searches_read_is_paid_for_beside_the_prompt_and_has_no_bound():
+    research = price(output="8", reasoning="3", citation="2", search="5000")
+    told = Usage(33, 7163 + 73997, reasoning_tokens=73997, citation_tokens=20016, searches=18)
+    assert research.of(told) == Decimal("0.409393")
+    assert research.bound(33, 4096, has_cache_marks=False, has_sound=False) is None
+    assert price(search="5000").bound(1, 1, has_cache_marks=False, has_sound=False) == Decimal("0.000012")
 
 
 def test_parts_that_are_more_than_the_whole_are_paid_for_once():

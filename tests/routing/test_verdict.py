@@ -243,8 +243,8 @@ def test_a_deployment_without_key_credit_or_model_is_left_for_good(kind):
     assert ruling(broke(EAST, kind), policy=ALONE) == GiveUp(failure(kind))
 
 
-def test_a_bad_request_gives_up_at_once():
-    assert ruling(broke(EAST, FailureKind.BAD_REQUEST)) == GiveUp(failure(FailureKind.BAD_REQUEST))
+def test_a_bad_request_gives_up_where_no_other_maker_or_wire_is_left():
+    assert ruling(broke(EAST, FailureKind.BAD_REQUEST), policy=ONE_TIER) == GiveUp(failure(FailureKind.BAD_REQUEST))
 
 
 def test_a_bad_request_to_a_higher_tier_leaves_the_lower_ones_answer():

@@ -4,23 +4,27 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 
 import redis.asyncio
 
-from jobs.failures import FailureKind
+from jobs.failures import Failure, FailureKind, Scope
 from jobs.gatekeys import CHANNEL
 from jobs.settings import KeyLimits, Provider, ProviderKey
 from jobs.signals import Signals
 from routing.catalog import Deployment
 from routing.limits import Refusal
-from workers.counters import FallbackCounters, MemoryCounters, RedisCounters
+from workers.counters import FallbackCounters, MemoryCounters, Place, RedisCounters, Seed
 from workers.gate import Entry, Gate, fingerprints
 from workers.scripts import Scripts
 from workers.shared_health import SharedHealth
 
 BAD = FailureKind.TRANSIENT
-Seed = Callable[[str, int], Awaitable[tuple[int, int | None] | None]]
+
+
+def ended(kind: FailureKind | None, retry_after_s: float | None = None, scope: Scope = Scope.MODEL) -> Failure | None:
+    """How a call ended; None is success."""
+    return None if kind is None else Failure(kind, "no", retry_after_s=retry_after_s, scope=scope)
 
 
 class Clock:
@@ -33,7 +37,7 @@ class Clock:
         return self.now_s
 
 
-async def unused(provider: str, key_index: int) -> tuple[int, int | None]:
+async def unused(_place: Place) -> tuple[int, int | None]:
     return 0, 0
 
 
@@ -55,6 +59,7 @@ class Worker:
         counters = FallbackCounters(RedisCounters(self.scripts, fleet.seed), local, fleet.clock)
         self.health = SharedHealth(self.scripts, fingerprints(fleet.providers, secrets), fleet.clock, lambda: 0.0)
         self.gate = Gate(counters, fleet.providers, secrets, fleet.clock, lambda: 0.0, self.health)
+        self.gate.trials.hold_s = 0.0  # these tests hold many calls open that nobody ends
         self.marks: set[bytes] = set()
         self.deployment = fleet.deployment
         self._signals = Signals(fleet.url)
@@ -72,12 +77,20 @@ class Worker:
         assert isinstance(entry, Entry), entry
         return entry
 
-    async def leave(self, entry: Entry, failure: FailureKind | None = None, retry_after_s: float | None = None) -> None:
-        await self.gate.leave(entry, failure, None, retry_after_s)
+    async def leave(
+        self,
+        entry: Entry,
+        failure: FailureKind | None = None,
+        retry_after_s: float | None = None,
+        scope: Scope = Scope.MODEL,
+    ) -> None:
+        await self.gate.leave(entry, ended(failure, retry_after_s, scope), None)
         await self.health.settled()
 
-    async def call(self, failure: FailureKind | None, deployment: Deployment | None = None) -> None:
-        await self.leave(await self.entered(deployment), failure)
+    async def call(
+        self, failure: FailureKind | None, deployment: Deployment | None = None, scope: Scope = Scope.MODEL
+    ) -> None:
+        await self.leave(await self.entered(deployment), failure, scope=scope)
 
     async def is_open(self, deployment: Deployment | None = None) -> bool:
         """Whether a call would be refused, without making one."""
@@ -150,3 +163,10 @@ async def fleet_of(
 
 def key(env: str | None = None, **limits: int) -> ProviderKey:
     return ProviderKey(env=env, limits=KeyLimits(**limits))
+
+
+async def rush(fleet: Fleet, calls: int = 8) -> list[tuple[Worker, Entry]]:
+    """Who is let in when every worker tries so many calls at one moment."""
+    tries = [(worker, worker.enter()) for worker in fleet.workers for _ in range(calls)]
+    verdicts = await asyncio.gather(*(entering for _, entering in tries))
+    return [(worker, entry) for (worker, _), entry in zip(tries, verdicts, strict=True) if isinstance(entry, Entry)]

@@ -23,7 +23,7 @@ from routing.plan import Plan
 from tests.jobs.store import given
 from tests.workers.server import Answering, Server, sends, serving
 from workers.bootstrap import planner
-from workers.counters import MemoryCounters
+from workers.counters import MemoryCounters, Place
 from workers.gate import Gate
 from workers.parts import Parts
 from workers.runner import Runner
@@ -161,7 +161,7 @@ class Lab:
         return time.monotonic() + self.ahead_s
 
 
-async def _unseen(provider: str, key_index: int) -> tuple[int, int] | None:
+async def _unseen(_place: Place) -> tuple[int, int] | None:
     return None
 
 

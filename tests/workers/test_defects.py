@@ -109,11 +109,16 @@ class BrokenStream:
             raise KeyError("delta")
         return []
 
+    def end(self) -> Iterable[Delta]:
+        if self._place == "end":
+            raise KeyError("finish_reason")
+        return []
+
     def finish(self) -> NoReturn:
         raise KeyError("choices")
 
 
-@pytest.mark.parametrize("place", ["feed", "finish"])
+@pytest.mark.parametrize("place", ["feed", "end", "finish"])
 async def test_a_defect_while_a_stream_is_read_fails_over(lab: Lab, monkeypatch, place: str):
     real = OpenAIDialect().decode_stream
     made: list[object] = []

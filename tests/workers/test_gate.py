@@ -4,90 +4,13 @@ import asyncio
 
 import pytest
 
-from jobs.failures import FailureKind
+from jobs.failures import FailureKind, Scope
 from jobs.gatekeys import subject_of
 from jobs.settings import KeyLimits, Provider, ProviderKey
-from routing.catalog import Deployment
-from routing.limits import Admitted, Refusal, Reservation
-from workers.counters import KeyName, MemoryCounters
+from routing.limits import Refusal, Reservation
+from tests.workers.gates import BAD, LLAMA, QWEN, SECRETS, Clock, Counting, Yard, key
+from workers.counters import KeyName, Place, Spot
 from workers.gate import Entry, Gate
-from workers.health import LocalHealth
-
-QWEN = Deployment(model="qwen/qwen-2.5-72b", provider="acme", upstream="qwen")
-LLAMA = Deployment(model="meta/llama-3", provider="acme", upstream="llama")
-SECRETS = {"FIRST": "sk-first", "SECOND": "sk-second"}
-BAD = FailureKind.TRANSIENT
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now_s = 5_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-class Counting:
-    """Memory counters that can be held up, and say how often they were asked."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._inner = MemoryCounters(self._unused, clock)
-        self.asked = 0
-        self.is_open = asyncio.Event()
-        self.is_open.set()
-        self.has_begun = asyncio.Event()
-        self.has_settled = asyncio.Event()
-
-    async def _unused(self, provider: str, key_index: int) -> tuple[int, int]:
-        return 0, 0
-
-    async def admit(self, key: KeyName, limits: KeyLimits, reservation: Reservation) -> Admitted | Refusal:
-        self.asked += 1
-        self.has_begun.set()
-        await self.is_open.wait()
-        return await self._inner.admit(key, limits, reservation)
-
-    async def settle(self, key: KeyName, limits: KeyLimits, reservation: Reservation, extra_tokens: float) -> None:
-        self.asked += 1
-        await self._inner.settle(key, limits, reservation, extra_tokens)
-        self.has_settled.set()
-
-    async def close_for(self, key: KeyName, delay_s: float) -> None:
-        self.asked += 1
-        await self._inner.close_for(key, delay_s)
-
-
-class Yard:
-    """A gate with what stands around it."""
-
-    def __init__(self, *keys: ProviderKey, chance: float = 0.0) -> None:
-        self.clock = Clock()
-        self.counters = Counting(self.clock)
-        provider = Provider(dialect="openai", base_url="http://acme", keys=keys or (ProviderKey(),))
-        self.health = LocalHealth(self.clock, lambda: chance)
-        self.gate = Gate(self.counters, {"acme": provider}, SECRETS.get, self.clock, lambda: chance, self.health)
-
-    async def enter(self, deployment: Deployment = QWEN, tokens: int = 100) -> Entry:
-        entry = await self.gate.enter(deployment, tokens)
-        assert isinstance(entry, Entry)
-        return entry
-
-    async def refused(self, deployment: Deployment = QWEN) -> Refusal:
-        refusal = await self.gate.enter(deployment, 100)
-        assert isinstance(refusal, Refusal)
-        return refusal
-
-    async def leave(self, entry: Entry, failure: FailureKind | None = None, retry_after_s: float | None = None) -> None:
-        await self.gate.leave(entry, failure, None, retry_after_s)
-
-    async def call(self, failure: FailureKind | None, deployment: Deployment = QWEN) -> None:
-        await self.leave(await self.enter(deployment), failure)
-
-
-def key(env: str | None = None, **values: int) -> ProviderKey:
-    return ProviderKey(env=env, limits=KeyLimits(**values))
 
 
 async def test_an_entry_carries_the_key_and_does_not_show_it():
@@ -133,7 +56,7 @@ async def test_leaving_settles_the_tokens_really_used():
     yard = Yard(key(tokens_per_minute=10_000))
     entry = await yard.enter(tokens=9_000)
     assert (await yard.refused()).reason == "rate_limit"
-    await yard.gate.leave(entry, None, 10, None)
+    await yard.gate.leave(entry, None, 10)
     await yard.enter()
 
 
@@ -151,47 +74,24 @@ async def test_a_caller_cancelled_at_the_counter_leaves_no_slot_behind():
     await yard.enter()
 
 
-@pytest.mark.parametrize("limits", [{}, {"concurrency": 5}])
-async def test_retry_after_closes_the_key_for_so_long(limits):
-    yard = Yard(key(**limits))
-    await yard.leave(await yard.enter(), FailureKind.RATE_LIMITED, retry_after_s=20)
-    assert await yard.refused() == Refusal("rate_limit", 20.0)
-    yard.clock.now_s += 20
-    await yard.enter()
-
-
-async def test_retry_after_closes_the_key_for_everybody_who_shares_its_limits():
-    yard = Yard(key(concurrency=5))
-    other = Gate(
-        yard.counters,
-        {"acme": Provider(dialect="openai", base_url="http://acme", keys=(key(concurrency=5),))},
-        SECRETS.get,
-        yard.clock,
-        lambda: 0.0,
-    )
-    await yard.leave(await yard.enter(), FailureKind.RATE_LIMITED, retry_after_s=20)
-    assert await other.enter(QWEN, 100) == Refusal("rate_limit", 20.0)
-
-
-@pytest.mark.parametrize(("told_s", "kept_s"), [(600.0, 120.0), (None, 1.0), (0.0, 1.0), (float("nan"), 1.0)])
-async def test_retry_after_is_honoured_up_to_two_minutes_and_never_ignored(told_s, kept_s):
-    yard = Yard()
-    await yard.leave(await yard.enter(), FailureKind.RATE_LIMITED, told_s)
-    assert (await yard.refused()).delay_s == kept_s
-
-
-async def test_a_retry_after_beside_another_failure_closes_nothing():
-    yard = Yard()
-    await yard.leave(await yard.enter(), BAD, retry_after_s=20)
-    await yard.enter()
+async def test_each_model_has_limits_of_its_own_under_those_of_the_key():
+    limits = {"q*": KeyLimits(concurrency=1), "llama": KeyLimits(concurrency=9)}
+    yard = Yard(ProviderKey(limits=KeyLimits(concurrency=3), model_limits=limits))
+    first = await yard.enter(QWEN)
+    assert (await yard.refused(QWEN)).reason == "concurrency"
+    for _ in range(2):
+        await yard.enter(LLAMA)
+    assert (await yard.refused(LLAMA)).reason == "concurrency", "the key is full"
+    await yard.leave(first)
+    await yard.enter(LLAMA)
 
 
 @pytest.mark.parametrize("kind", [FailureKind.BAD_KEY, FailureKind.NO_CREDIT])
 async def test_a_key_that_the_provider_refuses_is_left_alone_for_longer_each_time(kind):
     yard, times = Yard(key("FIRST")), []
     for _ in range(6):
-        await yard.call(kind)
-        refusal = await yard.refused()
+        await yard.call(kind, scope=Scope.ACCOUNT)
+        refusal = await yard.refused(LLAMA)
         assert refusal.reason == "key_disabled"
         times.append(refusal.delay_s)
         yard.clock.now_s += refusal.delay_s
@@ -202,24 +102,24 @@ async def test_calls_on_their_way_when_a_key_was_disabled_do_not_lengthen_it():
     yard = Yard(key("FIRST"))
     entries = [await yard.enter() for _ in range(5)]
     for entry in entries:
-        await yard.leave(entry, FailureKind.BAD_KEY)
+        await yard.leave(entry, FailureKind.BAD_KEY, scope=Scope.ACCOUNT)
     assert (await yard.refused()).delay_s == 60
 
 
 async def test_a_disabled_key_passes_on_to_the_next_one():
     yard = Yard(key("FIRST"), key("SECOND"))
-    await yard.call(FailureKind.NO_CREDIT)
+    await yard.call(FailureKind.NO_CREDIT, scope=Scope.ACCOUNT)
     assert (await yard.enter()).secret == "sk-second"
-    (trouble,) = yard.health.troubles.values()
+    (trouble,) = yard.health.keys.troubles.values()
     assert (trouble.kind, trouble.until_s) == (FailureKind.NO_CREDIT, yard.clock.now_s + 60)
 
 
 async def test_a_success_clears_a_key():
     yard = Yard(key("FIRST"))
-    await yard.call(FailureKind.BAD_KEY)
+    await yard.call(FailureKind.BAD_KEY, scope=Scope.ACCOUNT)
     yard.clock.now_s += 60
     await yard.call(None)
-    await yard.call(FailureKind.BAD_KEY)
+    await yard.call(FailureKind.BAD_KEY, scope=Scope.ACCOUNT)
     assert (await yard.refused()).delay_s == 60
 
 
@@ -273,10 +173,10 @@ async def test_a_probe_that_found_no_key_does_not_use_up_the_probe():
     for _ in range(5):
         await yard.call(BAD)
     yard.clock.now_s += 15
-    name, limits, other = KeyName("acme", 0), KeyLimits(concurrency=1), Reservation("other", 1, 150.0)
-    await yard.counters.admit(name, limits, other)
+    spots, other = (Spot(Place(KeyName("acme", 0)), KeyLimits(concurrency=1)),), Reservation("other", 1, 150.0)
+    await yard.counters.admit(spots, other)
     assert (await yard.refused()).reason == "concurrency"
-    await yard.counters.settle(name, limits, other, 0.0)
+    await yard.counters.settle(spots, other, 0.0)
     await yard.enter()
     assert (await yard.refused()).reason == "breaker"
 
@@ -290,14 +190,14 @@ async def test_a_rate_limited_probe_gives_its_place_to_the_next():
     assert late == Refusal("breaker", 1.0)
     yard.clock.now_s += 1
     await yard.leave(await yard.enter(LLAMA), FailureKind.RATE_LIMITED, retry_after_s=3)
-    assert (await yard.refused()).reason == "rate_limit"
+    assert (await yard.refused(LLAMA)).reason == "rate_limit"
     yard.clock.now_s += 3
     await yard.enter()
 
 
 async def test_delays_are_spread_by_chance():
     yard = Yard(chance=0.5)
-    await yard.leave(await yard.enter(), FailureKind.RATE_LIMITED, retry_after_s=20)
+    await yard.limited(20)
     assert (await yard.refused()).delay_s == pytest.approx(22)
 
 

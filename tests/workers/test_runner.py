@@ -13,7 +13,9 @@ from jobs.store import sweep
 from jobs.store.flush import Flush
 from jobs.store.lifecycle import settle
 from jobs.store.session import StoreUnavailable
-from tests.workers.lab import COST_USD, Lab, answers, refuses
+from routing.catalog_load import catalog_of
+from tests.workers.lab import COST_USD, NOTHING_SHIPPED, Lab, answers, refuses
+from workers.bootstrap import planner
 from workers.leases import Stop
 
 SURE, UNSURE = answers(), answers("maybe", logprob=-2.0)
@@ -174,6 +176,45 @@ async def test_a_request_that_every_provider_would_refuse_fails_after_one_call(l
     row = await lab.row(job)
     assert (row.state, row.error["kind"], row.error["status"]) == ("failed", "bad_request", 400)
     assert len(lab.server.bodies) == 1
+
+
+def with_accent(lab: Lab, **accents: str) -> None:
+    """From here on these providers have an accent."""
+    known = lab.settings.providers
+    spoken = {name: msgspec.structs.replace(known[name], accent=accent) for name, accent in accents.items()}
+    settings = msgspec.structs.replace(lab.settings, providers={**known, **spoken})
+    lab.parts.settings = settings
+    lab.parts.plan = planner(settings, catalog_of(settings, NOTHING_SHIPPED))
+
+
+async def test_an_unknown_refusal_is_shown_to_one_candidate_of_another_accent(lab: Lab):
+    with_accent(lab, b="groq")
+    lab.script(a=[refuses(400)], b=[SURE])
+    job = await lab.claimed()
+    assert await lab.carry(job) == "succeeded"
+    assert await lab.outcomes(job) == [(SMALL_A, "failed"), (SMALL_B, "accepted")]
+
+
+async def test_a_second_refusal_ends_the_job_after_two_calls(lab: Lab):
+    with_accent(lab, b="groq", c="together")
+    lab.script(a=[refuses(400)], b=[refuses(422)])
+    job = await lab.claimed()
+    assert await lab.carry(job) == "failed"
+    row = await lab.row(job)
+    assert (row.error["kind"], row.error["status"]) == ("bad_request", 422)
+    assert row.error["message"].endswith(f"{SMALL_A} had refused it, too.")
+    assert len(lab.server.bodies) == 2
+
+
+async def test_a_limit_below_the_request_itself_bars_at_once_and_leaves_the_key_open(lab: Lab):
+    tight = refuses(429, "retry-after: 1", "x-ratelimit-limit-tokens: 5")
+    lab.script(a=[tight, SURE], b=[tight], c=[tight])
+    long = {"model": "auto", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
+    job = await lab.claimed(request_raw=msgspec.json.encode(long))
+    assert await lab.carry(job) == "failed"
+    assert (await lab.row(job)).error["kind"] == "over_limit"
+    assert len(lab.server.bodies) == 3, "each was asked once"
+    assert await lab.carry(await lab.claimed()) == "succeeded", "the keys work on for other jobs"
 
 
 async def test_what_was_adapted_is_stored_with_the_job(lab: Lab):

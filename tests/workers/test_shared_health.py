@@ -5,12 +5,21 @@ import asyncio
 import pytest
 
 from cli.embedded import Redis
-from jobs.failures import FailureKind
-from jobs.gatekeys import breaker_key, key_text, limits_key, subject_of, trouble_key
+from jobs.failures import FailureKind, Scope
+from jobs.gatekeys import (
+    breaker_key,
+    closings_key,
+    key_text,
+    limits_key,
+    model_text,
+    models_key,
+    subject_of,
+    trouble_key,
+)
+from jobs.settings import KeyLimits, ProviderKey
 from routing.limits import Refusal
-from tests.workers.fleet import BAD, Clock, Fleet, Worker, fleet_of, key, until
-from workers.counters import KeyName
-from workers.gate import Entry
+from tests.workers.fleet import BAD, Clock, Fleet, fleet_of, key, rush, until
+from workers.counters import KeyName, Place
 
 
 async def opened(fleet: Fleet) -> None:
@@ -18,13 +27,6 @@ async def opened(fleet: Fleet) -> None:
     for number in range(5):
         await fleet.workers[number % len(fleet.workers)].call(BAD)
     await fleet.heard(*fleet.workers)
-
-
-async def rush(fleet: Fleet, calls: int = 8) -> list[tuple[Worker, Entry]]:
-    """Who is let in when every worker tries so many calls at one moment."""
-    tries = [(worker, worker.enter()) for worker in fleet.workers for _ in range(calls)]
-    verdicts = await asyncio.gather(*(entering for _, entering in tries))
-    return [(worker, entry) for (worker, _), entry in zip(tries, verdicts, strict=True) if isinstance(entry, Entry)]
 
 
 async def test_a_healthy_call_asks_redis_nothing_and_many_leave_as_one_number(redis_url):
@@ -38,7 +40,7 @@ async def test_a_healthy_call_asks_redis_nothing_and_many_leave_as_one_number(re
 
         worker.scripts.run = watched  # type: ignore[method-assign]  # to count what leaves
         for _ in range(500):
-            await worker.gate.leave(await worker.entered(), None, 10, None)
+            await worker.gate.leave(await worker.entered(), None, 10)
         assert ran == []
         await worker.health.settled()
         assert ran == ["count", "count"], "the first call, to both breakers"
@@ -204,54 +206,28 @@ async def test_an_old_poll_does_not_undo_newer_news(redis_url):
         assert await worker.is_open()
 
 
-@pytest.mark.parametrize("limits", [{}, {"requests_per_minute": 60_000}])
-async def test_retry_after_closes_a_key_for_the_fleet_limited_or_not(redis_url, limits):
-    async with fleet_of(redis_url, 3, key(**limits), clock=Clock()) as fleet:
-        await fleet.workers[0].leave(await fleet.workers[0].entered(), FailureKind.RATE_LIMITED, 20)
-        await until(lambda: all(worker.health.local.closed for worker in fleet.workers))
-        for worker in fleet.workers:
-            assert await worker.enter() == Refusal("rate_limit", 20.0)
-        late = await fleet.hire(is_deaf=True)
-        assert await late.enter() == Refusal("rate_limit", 20.0)
-
-
-async def test_a_key_that_one_worker_found_bad_is_left_alone_by_all_who_have_it(redis_url):
-    clock = Clock()
-    async with fleet_of(redis_url, 2, key("KEY"), clock=clock) as fleet:
-        one, other = fleet.workers
-        await one.call(FailureKind.NO_CREDIT)
-        await fleet.heard(one, other)
-        assert await other.enter() == Refusal("key_disabled", 60.0)
-        with_a_new_one = await fleet.hire(lambda _: "sk-new")
-        await with_a_new_one.entered()
-        clock.now_s += 60
-        await other.call(FailureKind.NO_CREDIT)
-        await fleet.heard(one, other)
-        assert await one.enter() == Refusal("key_disabled", 120.0)
-        clock.now_s += 120
-        await one.call(None)
-        await fleet.heard(one, other)
-        assert not other.health.local.troubles
-        await other.call(FailureKind.BAD_KEY)
-        assert await other.enter() == Refusal("key_disabled", 60.0)
-
-
 async def test_everything_it_keeps_expires_by_itself(redis_url):
-    async with fleet_of(redis_url, 1, key("KEY")) as fleet:
+    limits = {"*": KeyLimits(concurrency=9)}
+    async with fleet_of(redis_url, 1, ProviderKey(env="KEY", model_limits=limits)) as fleet:
         (worker,) = fleet.workers
         await worker.leave(await worker.entered(), FailureKind.RATE_LIMITED, 0.01)
-        await fleet.heard(worker)
-        await until(lambda: worker.health.held_back(KeyName(fleet.provider, 0)) is None)
-        await worker.call(FailureKind.BAD_KEY)
+        place = Place(KeyName(fleet.provider, 0), fleet.deployment.upstream)
+        await until(lambda: worker.health.keys.held_back(place) is None)
+        await worker.call(FailureKind.BAD_KEY, scope=Scope.ACCOUNT)
         await fleet.heard(worker)  # or its own news would refuse the key once more
-        worker.health.local.troubles.clear()
+        worker.health.local.keys.troubles.clear()
         await opened(fleet)
         text = key_text(fleet.provider, 0)
-        names = [breaker_key(subject_of("provider", fleet.provider)), limits_key(text), trouble_key(text)]
-        lives = [
-            await fleet.client.ttl(name) for name in [*names, "tokenyard:{breakers}", "tokenyard:{breakers}:tripped"]
+        names = [breaker_key(subject_of("provider", fleet.provider)), trouble_key(text), closings_key(text)]
+        names += [
+            limits_key(text, place.model),
+            models_key(text),
+            "tokenyard:{breakers}",
+            "tokenyard:{breakers}:tripped",
         ]
+        lives = [await fleet.client.ttl(name) for name in names]
         assert all(0 < life_s <= 4_500 for life_s in lives), lives
+        assert await fleet.client.hkeys(closings_key(text)) == [model_text(place.model).encode()]
 
 
 async def test_without_redis_each_worker_goes_by_itself_and_the_fleet_agrees_when_it_is_back(yard_folder):
@@ -260,12 +236,14 @@ async def test_without_redis_each_worker_goes_by_itself_and_the_fleet_agrees_whe
     try:
         async with fleet_of(server.url, 2, key("KEY"), clock=clock) as fleet:
             one, other = fleet.workers
+            held = await other.entered(fleet.other)
             server.stop()
             for _ in range(5):
                 await one.call(BAD)
             assert await one.is_open()
             assert not await other.is_open()
-            await other.call(FailureKind.BAD_KEY)
+            await other.call(FailureKind.BAD_KEY, scope=Scope.ACCOUNT)
+            await other.leave(held, FailureKind.RATE_LIMITED, 600)
             server.start()
             for worker in fleet.workers:
                 await worker.health.poll()
@@ -276,6 +254,7 @@ async def test_without_redis_each_worker_goes_by_itself_and_the_fleet_agrees_whe
             assert await other.enter() == Refusal("breaker", 15.0)
             clock.now_s += 15
             assert await one.enter() == Refusal("key_disabled", 45.0)
+            assert Place(KeyName(fleet.provider, 0), fleet.other.upstream) in one.health.local.keys.closings
     finally:
         server.stop()
 

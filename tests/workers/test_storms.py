@@ -1,8 +1,9 @@
-"""F15 and F21, short: storms of 429 and a provider that flaps, before four workers' gates, minutes in a second.
+"""F15 and F21, short: storms of 429, a model that is always limited, a provider that flaps: minutes in a second.
 
 The clock is moved by the test (the scripts', too); Redis, its scripts and its messages are real.
 """
 
+import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable
@@ -12,8 +13,11 @@ import pytest
 from jobs.failures import FailureKind
 from jobs.gatekeys import key_text, limits_key, slots_key, subject_of
 from routing.breaker import PROBES, Breaker
+from routing.catalog import Deployment
 from routing.limits import Refusal
 from tests.workers.fleet import Clock, Fleet, Worker, fleet_of, key
+from workers.counters import Place
+from workers.trials import HOLD_S
 
 WORKERS = 4
 WINDOW_S = 60.0
@@ -111,6 +115,8 @@ async def test_f15_a_429_of_one_worker_stops_them_all(redis_url, limits):
                 await attempt(fleet, worker, provider, 20.0)
             clock.now_s += 1
         assert provider.called(0, 20) <= WORKERS
+        assert [await attempt(fleet, worker, provider) for worker in fleet.workers[:1]] == [True]
+        await fleet.heard(*fleet.workers)
         for worker in fleet.workers:
             await worker.entered()
 
@@ -119,7 +125,7 @@ async def test_f15_limiter_keys_that_vanish_are_filled_again_from_the_ledger(red
     clock, limit = Clock(), 600
     provider = Provider(clock, lambda now_s: FailureKind.RATE_LIMITED if 20 <= now_s < 40 else None)
 
-    async def recent(_provider: str, _key_index: int) -> tuple[int, int | None]:
+    async def recent(_place: Place) -> tuple[int, int | None]:
         return provider.called(provider.now_s - WINDOW_S, provider.now_s + 1), 0
 
     async with fleet_of(redis_url, WORKERS, key(requests_per_minute=limit), clock=clock, seed=recent) as fleet:
@@ -135,3 +141,62 @@ async def test_f15_limiter_keys_that_vanish_are_filled_again_from_the_ledger(red
     assert provider.most_in_a_minute() <= limit * 1.05
     open_s = 105 - 20
     assert len(provider.calls) >= open_s * limit / WINDOW_S / 1.2, "and what is allowed is used"
+
+
+JOBS, RETRY_AFTER_S = 200, 60.0
+
+
+class Interleaved:
+    """Jobs of two models with one key: `hot` is refused for ever, `healthy` never. Refused jobs come back when told."""
+
+    def __init__(self, fleet: Fleet, clock: Clock, models: list[tuple[Deployment, Provider]]) -> None:
+        self._fleet, self._clock = fleet, clock
+        self._models = {deployment.upstream: provider for deployment, provider in models}
+        self.turns: Counter[str] = Counter()
+        """By model: how often its jobs came to the gate."""
+        jobs = [deployment for _ in range(JOBS) for deployment, _ in models]
+        self._due = [(clock(), number, deployment) for number, deployment in enumerate(jobs)]
+
+    async def _turn(self, number: int, deployment: Deployment) -> None:
+        """One job at the gate of one of the workers; it comes again unless it got an answer."""
+        worker, delay_s = self._fleet.workers[number % len(self._fleet.workers)], RETRY_AFTER_S
+        self.turns[deployment.upstream] += 1
+        verdict = await worker.enter(deployment)
+        if isinstance(verdict, Refusal):
+            delay_s = verdict.delay_s
+        else:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            failure = self._models[deployment.upstream].call()
+            await worker.leave(verdict, failure, RETRY_AFTER_S)
+            if failure is None:
+                return
+        self._due.append((self._clock() + delay_s * (1 + number / 1_000), number, deployment))
+
+    async def run(self, until_s: float) -> None:
+        """Let everybody come whose time it is, all together, until nobody is left or the time is over."""
+        end_s = self._clock() + until_s
+        while self._due and self._clock() < end_s:
+            now = [job for job in self._due if job[0] <= self._clock()]
+            self._due = [job for job in self._due if job[0] > self._clock()]
+            await asyncio.gather(*(self._turn(number, deployment) for _, number, deployment in now))
+            await self._fleet.heard(*self._fleet.workers)
+            self._clock.now_s = max(self._clock.now_s, min((at_s for at_s, _, _ in self._due), default=end_s))
+
+
+@pytest.mark.parametrize("limits", [{}, {"requests_per_minute": 60_000}], ids=["unlimited", "limited"])
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_model_that_is_always_limited_is_called_twice_a_window_and_holds_up_no_other(
+    redis_url, workers, limits
+):
+    clock = Clock()
+    async with fleet_of(redis_url, workers, key(**limits), clock=clock) as fleet:
+        for worker in fleet.workers:
+            worker.gate.trials.hold_s = HOLD_S
+        hot, healthy = Provider(clock, lambda _: FailureKind.RATE_LIMITED), Provider(clock, lambda _: None)
+        jobs = Interleaved(fleet, clock, [(fleet.deployment, hot), (fleet.other, healthy)])
+        await jobs.run(300)
+    assert jobs.turns[fleet.other.upstream] == len(healthy.calls) == JOBS, "each came once and was let in"
+    assert {when for when, _ in healthy.calls} == {0.0}, "at once: as fast as alone"
+    assert hot.most_in_a_minute() <= 2
+    assert hot.called(60, 300) >= 3, "and it is asked again and again"

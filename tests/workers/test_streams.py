@@ -38,6 +38,11 @@ def event(raw: bytes) -> bytes:
 
 
 ROLE, YES, NO, STOP = chunk("", role="assistant"), chunk("yes"), chunk(" and no"), chunk(finish="stop")
+SHOWN_STOP = (
+    b'{"id":"c","created":1,"model":"m","object":"chat.completion.chunk",'
+    b'"choices":[{"index":0,"delta":{},"finish_reason":"stop","logprobs":null}]}'
+)
+"""The end as it is shown: written when the answer is known to be whole."""
 
 
 def streaming(*chunks: bytes, tail: bytes = TAIL) -> Answering:
@@ -84,7 +89,7 @@ async def test_a_streamed_answer_is_in_the_stream_piece_by_piece_with_its_end(la
     job = await lab.claimed(request_raw=ASKING)
     assert await lab.carry(job) == "succeeded"
     await written(store, job.id, Place(1, 5))
-    assert await shown(store, job.id) == [("1.1", ROLE), ("1.2", YES), ("1.3", NO), ("1.4", STOP), ("1.5", None)]
+    assert await shown(store, job.id) == [("1.1", ROLE), ("1.2", YES), ("1.3", NO), ("1.4", SHOWN_STOP), ("1.5", None)]
     (attempt,) = await lab.attempts(job)
     (entry, *_) = await store.after(job.id, Place())
     assert (entry.attempt, entry.deployment) == (attempt.id, DEPLOYMENT)
@@ -133,7 +138,7 @@ async def test_an_answer_that_breaks_has_no_end_and_the_next_attempt_begins_a_ne
     assert await lab.carry(job) == "succeeded"
     await written(store, job.id, Place(2, 4))
     told = await shown(store, job.id)
-    assert told == [("1.1", ROLE), ("1.2", YES), ("2.1", ROLE), ("2.2", NO), ("2.3", STOP), ("2.4", None)]
+    assert told == [("1.1", ROLE), ("1.2", YES), ("2.1", ROLE), ("2.2", NO), ("2.3", SHOWN_STOP), ("2.4", None)]
 
 
 async def test_a_cascade_shows_nothing_of_a_tier_that_may_be_rejected(lab: Lab, store: TokenStreams):
@@ -164,7 +169,7 @@ async def test_a_stream_lost_in_the_middle_is_written_again_whole(lab: Lab, stor
     may_end.set()
     assert await running == "succeeded"
     await written(store, job.id, Place(1, 5))
-    assert await shown(store, job.id) == [("1.1", ROLE), ("1.2", YES), ("1.3", NO), ("1.4", STOP), ("1.5", None)]
+    assert await shown(store, job.id) == [("1.1", ROLE), ("1.2", YES), ("1.3", NO), ("1.4", SHOWN_STOP), ("1.5", None)]
 
 
 MENDED, FLAWED = b'{"a": 1,}', b'{"b": 1}'
@@ -187,7 +192,7 @@ async def test_an_answer_that_is_not_the_jobs_as_it_was_shown_has_no_end(
     await lab.parts.tokens.aclose()
     told = await shown(store, job.id)
     assert [place for place, piece in told if piece is None] == (["2.4"] if calls > 1 else [])
-    assert ("1.3", STOP) in told
+    assert ("1.3", SHOWN_STOP) in told
 
 
 def tokens_of(sender: Sender, job_id: uuid.UUID, turn: int) -> Tokens:

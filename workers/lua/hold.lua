@@ -1,6 +1,6 @@
 -- Counts a worker's calls in flight again after Redis lost them.
 --
--- KEYS[1] hash and KEYS[2] sorted set: see admit.lua
+-- KEYS[1] hash and KEYS[2] sorted set of a window: see admit.lua
 -- ARGV: 1 now (s; empty: this server's clock), then for each call   reservation id   rest of its slot's time to live (s)
 --
 -- A slot that is there stands. Returns how many were missing.

@@ -1,46 +1,82 @@
 """OpenAI's official client for Node, unmodified, on the front door of a whole yard."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import Phase, given, settings
 
+from jobs.chat import Answer
+from routing.dialects.base import Delta
+from tests.api.fronts import node_client
 from tests.api.fronts.talk import job
 from tests.api.fronts.upstream import ARGUMENTS, HEAD, TEXT, USAGE, WORDS
 from tests.api.fronts.yard import Yard
-
-NODE = Path(__file__).parent / "node"
-INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--prefer-offline")
-UNREACHABLE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "ENOTCACHED")
-"""npm's words for a registry out of reach; whatever else it says is a fault of ours."""
-LIMIT_S = 60.0
+from tests.routing.dialects.judges import normal
+from tests.routing.dialects.mutations import WIRES, Wire, chunks_of, mutated
 
 
 @pytest.fixture(scope="module")
-def seen(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the client is installed."""
+    made = tmp_path_factory.mktemp("node")
+    node_client.install(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def seen(yard: Yard, folder: Path) -> Any:
     """What the client saw, as it wrote it down."""
-    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
-    if missing:
-        pytest.skip(f"install {' and '.join(missing)} to prove the front door with OpenAI's client for Node")
-    folder = tmp_path_factory.mktemp("node")
-    shutil.copytree(NODE, folder, dirs_exist_ok=True)
-    installed = subprocess.run(INSTALL, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    if any(word in installed.stderr for word in UNREACHABLE):
-        pytest.skip(f"npm cannot fetch OpenAI's client for Node: {installed.stderr[:300]}")
-    assert installed.returncode == 0, installed.stderr
-    where = {"OPENAI_BASE_URL": yard.base_url, "OPENAI_API_KEY": yard.key, "PATH": os.environ["PATH"]}
-    ran = subprocess.run(("node", "seen.js"), cwd=folder, env=where, capture_output=True, timeout=LIMIT_S, check=False)
-    assert ran.returncode == 0, ran.stderr.decode()
-    return msgspec.json.decode(ran.stdout)
+    told = node_client.run(folder, "seen.js", OPENAI_BASE_URL=yard.base_url, OPENAI_API_KEY=yard.key)
+    return msgspec.json.decode(told)
+
+
+@pytest.mark.parametrize("name", WIRES)
+def test_the_client_adds_our_chunks_up_to_the_stored_answer(name: str, folder: Path):
+    streams, stored = streams_of(WIRES[name])
+    given = msgspec.json.encode([[msgspec.json.decode(delta.chunk) for delta in deltas] for deltas in streams])
+    added = msgspec.json.decode(node_client.run(folder, "added_up.js", given))
+    assert len(added) == len(stored) > 50
+    assert [official(whole) for whole in added] == [official(answer) for answer in stored]
+
+
+def streams_of(wire: Wire) -> tuple[list[list[Delta]], list[Any]]:
+    """The chunks of streams to which accidents happened, always the same ones, and the answers stored of them."""
+    streams: list[list[Delta]] = []
+    stored: list[Any] = []
+
+    @settings(max_examples=150, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
+    @given(mutated(wire))
+    def take(raw: bytes) -> None:
+        deltas, outcome = chunks_of(wire, raw)
+        if isinstance(outcome, Answer):
+            streams.append(deltas)
+            stored.append(msgspec.json.decode(outcome.body))
+
+    take()
+    return streams, stored
+
+
+def official(completion: Any) -> Any:
+    """What this client adds up: of fields that are not OpenAI's it keeps the last piece only."""
+    assert "error" not in completion, completion
+    head = {name: completion.get(name) for name in ("id", "created", "model", "system_fingerprint", "usage")}
+    return normal({**head, "choices": [_choice(choice) for choice in completion["choices"]]})
+
+
+def _choice(choice: Any) -> Any:
+    message = choice["message"]
+    # The client takes a content of "" for none.
+    said = {name: message.get(name) or None for name in ("role", "content", "refusal", "function_call", "audio")}
+    calls = [{name: call[name] for name in ("id", "type", "function")} for call in message.get("tool_calls") or ()]
+    ended = {name: choice.get(name) for name in ("index", "finish_reason", "logprobs")}
+    return {**ended, "message": {**said, "tool_calls": calls}}
 
 
 def test_the_client_is_pinned_by_its_hash_and_comes_from_no_named_host():
-    locked: Any = msgspec.json.decode((NODE / "package-lock.json").read_bytes())["packages"]
-    wanted: Any = msgspec.json.decode((NODE / "package.json").read_bytes())["dependencies"]
+    locked: Any = msgspec.json.decode((node_client.NODE / "package-lock.json").read_bytes())["packages"]
+    wanted: Any = msgspec.json.decode((node_client.NODE / "package.json").read_bytes())["dependencies"]
     installed = {name: package for name, package in locked.items() if name}
     assert {name.removeprefix("node_modules/"): each["version"] for name, each in installed.items()} == wanted
     assert all(each["integrity"].startswith("sha512-") and "resolved" not in each for each in installed.values())

@@ -2,7 +2,7 @@
 
 from api.page.providers import rows
 from jobs.failures import FailureKind
-from jobs.health import BreakerView, Health, KeyView
+from jobs.health import BreakerView, ClosingView, Health, KeyView, ModelView
 from jobs.settings import KeyLimits
 
 
@@ -39,7 +39,14 @@ def test_a_key_shows_what_it_has_used_and_what_keeps_it_back():
         provider="lab",
         key_index=0,
         limits=limited,
-        closed_s=7,
+        closing=ClosingView(why=FailureKind.RATE_LIMITED, closed_s=7, tried_s=7, since_s=13),
+        models=(
+            ModelView(
+                model="gpt-4o",
+                limits=KeyLimits(),
+                closing=ClosingView(why=FailureKind.RATE_LIMITED, closed_s=90, tried_s=90, since_s=1),
+            ),
+        ),
         disabled_s=60,
         trouble=FailureKind.NO_CREDIT,
         requests_used_share=1.0,
@@ -57,6 +64,7 @@ def test_a_key_shows_what_it_has_used_and_what_keeps_it_back():
     ]
     assert first["troubles"] == [
         "closed for 7.0 s more: the provider asked to wait",
+        "gpt-4o closed for 1 min 30 s more: the provider asked to wait",
         "refused (no_credit): tried again in 1 min",
     ]
     assert (second["meters"], second["limits"], second["troubles"]) == ([], "no limits set", [])

@@ -12,7 +12,7 @@ import pytest
 from cli.checkup import bells, gates, machine, record, server, settings
 from cli.checkup.finding import Finding, Level
 from jobs.failures import FailureKind
-from jobs.health import BreakerView, Health, KeyView
+from jobs.health import BreakerView, ClosingView, Health, KeyView, ModelView
 from jobs.redis_vitals import RedisVitals
 from jobs.settings import KeyLimits, Provider, ProviderKey, Settings, parse
 from jobs.store.fleet import LiveWorker
@@ -169,7 +169,11 @@ HEALTHY = Health(
 )
 OPEN = BreakerView(name="lab", kind="provider", state="open", opens_in_s=3.0, tripped_s=2.0, trips=1)
 REFUSED = KeyView(provider="lab", key_index=0, limits=KeyLimits(), trouble=FailureKind.BAD_KEY)
-PAUSED = KeyView(provider="lab", key_index=0, limits=KeyLimits(), closed_s=20.0)
+PAUSE = ClosingView(why=FailureKind.RATE_LIMITED, closed_s=20.0, tried_s=20.0, since_s=1.0)
+PAUSED = KeyView(provider="lab", key_index=0, limits=KeyLimits(), closing=PAUSE)
+PAUSED_MODEL = msgspec.structs.replace(
+    PAUSED, closing=ClosingView(), models=(ModelView(model="small", limits=KeyLimits(), closing=PAUSE),)
+)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +183,7 @@ PAUSED = KeyView(provider="lab", key_index=0, limits=KeyLimits(), closed_s=20.0)
         ({"breakers": (OPEN,)}, {"breakers": Level.WARN}),
         ({"keys": (REFUSED,)}, {"provider-keys": Level.FAIL}),
         ({"keys": (PAUSED,)}, {"provider-keys": Level.WARN}),
+        ({"keys": (PAUSED_MODEL,)}, {"provider-keys": Level.WARN}),
         ({"is_known": False}, {"breakers": Level.SKIPPED, "provider-keys": Level.SKIPPED}),
     ],
 )

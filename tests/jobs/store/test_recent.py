@@ -18,6 +18,16 @@ async def used(database: Database, provider: str = "lab", later_s: float = 0.0) 
         return await last_minute(connection, provider, dt.datetime.now(dt.UTC) + dt.timedelta(seconds=later_s))
 
 
+async def test_one_models_calls_are_counted_by_its_deployments(database: Database):
+    await given.succeeded(database, await given.job(database, await given.tenant(database)))
+    moment = dt.datetime.now(dt.UTC)
+    async with database.statement() as connection:
+        mine = await last_minute(connection, "lab", moment, ["maker/large@lab", "maker/small@lab"])
+        others = await last_minute(connection, "lab", moment, ["maker/large@lab"])
+        nobodys = await last_minute(connection, "lab", moment, [])
+    assert (mine, others, nobodys) == ((1, TOKENS), (0, 0), (0, 0))
+
+
 async def running(database: Database, provider: str = "lab") -> tuple[uuid.UUID, uuid.UUID, uuid.UUID]:
     job_id = await given.job(database, await given.tenant(database))
     token = await given.claimed(database, job_id)

@@ -115,8 +115,10 @@ def chunk_faults(body: bytes) -> Faults:
     return _model_faults(ChatCompletionChunk, json.loads(body))
 
 
-OURS = frozenset({"reasoning_content", "reasoning_details", "extra_content", "provider_fields", "obfuscation"})
-"""Keys beyond the official types that an answer may hold: four of the contract, and a chunk's padding by OpenAI."""
+OURS = frozenset(
+    {"images", "mime_type", "reasoning_content", "reasoning_details", "extra_content", "provider_fields", "obfuscation"}
+)
+"""Keys beyond the official types that an answer may hold: six of the contract, and a chunk's padding by OpenAI."""
 
 
 def _model_faults(kind: type[BaseModel], parsed: dict[str, Any]) -> Faults:

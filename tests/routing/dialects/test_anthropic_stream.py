@@ -15,6 +15,7 @@ from jobs.chat import Answer, Usage
 from jobs.failures import Failure, FailureKind
 from routing.dialects.anthropic import AnthropicDialect
 from routing.dialects.base import Delta
+from tests.routing.dialects.judges import added_up, normal
 from tests.routing.dialects.oracles import chunk_faults, completion_faults
 from tests.routing.dialects.test_anthropic_reply import error, message, read, text, use
 
@@ -69,7 +70,11 @@ def wire(*events: Event, ended: str = "\n") -> bytes:
 def streamed(*pieces: bytes) -> tuple[list[Delta], Answer | Failure]:
     decoder = DIALECT.decode_stream()
     deltas = [delta for piece in pieces for delta in decoder.feed(piece)]
-    return deltas, decoder.finish()
+    deltas += decoder.end()
+    answer = decoder.finish()
+    if isinstance(answer, Answer) and deltas:
+        assert added_up(deltas) == normal(msgspec.json.decode(answer.body))
+    return deltas, answer
 
 
 def answered(*pieces: bytes) -> tuple[list[Event], Answer]:
@@ -94,7 +99,7 @@ def joined(chunks: list[Event]) -> dict[str, Any]:
                 known = whole["calls"].setdefault(call["index"], {"id": "", "name": "", "arguments": ""})
                 known["id"] += call.get("id", "")
                 known["name"] += call["function"].get("name", "")
-                known["arguments"] += call["function"]["arguments"]
+                known["arguments"] += call["function"].get("arguments", "")
     return whole
 
 
@@ -132,14 +137,13 @@ def test_a_stream_of_everything():
     assert [detail["index"] for detail in whole["details"]] == [0, 1]
     assert [call["function"]["arguments"] for call in said["tool_calls"]] == ['{"a":  1.0, "b":2}', "{}"]
     assert answer.usage == Usage(17, 5, cached_tokens=7, reasoning_tokens=2)
-    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "reasoning_content": "Hm"}
     assert chunks[-1]["usage"]["total_tokens"] == 22
 
 
 def test_the_token_clock_moves_with_content_only():
     deltas, _ = streamed(wire(*RICH))
-    assert not deltas[0].has_content
-    assert deltas[1].has_content
+    assert deltas[0].has_content
     assert not deltas[-1].has_content
 
 
@@ -166,6 +170,63 @@ def test_case_37_usage_is_replaced_never_added():
     usage = {"input_tokens": 12, "cache_read_input_tokens": 3, "output_tokens": 9}
     _, answer = answered(wire(start(), *block(0, text("a")), *end(usage=usage)))
     assert answer.usage == Usage(15, 9, cached_tokens=3)
+
+
+@pytest.mark.parametrize("name", ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"])
+def test_a_count_never_shrinks(name: str):
+    _, answer = answered(wire(start(**{name: 5000}), *block(0, text("a")), *end(usage={name: 0, "output_tokens": 12})))
+    _, same = answered(wire(start(**{name: 5000}), *block(0, text("a")), *end(usage={"output_tokens": 12})))
+    assert answer.usage == same.usage
+    assert answer.usage is not None
+    assert (answer.usage.input_tokens or 0) >= 5000
+    assert answer.usage.output_tokens == 12
+
+
+def test_deltas_that_do_not_belong_to_their_block_say_nothing():
+    thought = {"type": "thinking_delta", "thinking": "hm"}
+    chunks, answer = answered(
+        wire(
+            start(),
+            *block(0, text("Hi"), thought, arguments("{}")),
+            *block(1, use("f", named="toolu_1"), arguments('{"city":"Ri'), words("hm"), thought, arguments('ga"}')),
+            *end("tool_use"),
+        )
+    )
+    whole = joined(chunks)
+    assert (whole["content"], whole["reasoning_content"]) == ("Hi", "")
+    assert whole["calls"][0]["arguments"] == '{"city":"Riga"}'
+    assert answer.text == "Hi"
+
+
+SEARCH = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+FOUND = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+
+
+def test_blocks_of_the_providers_own_tools_are_kept_and_no_content():
+    chunks, answer = answered(
+        wire(
+            start(),
+            *block(0, SEARCH, arguments('{"query":'), arguments('"Riga"}')),
+            *block(1, FOUND),
+            *block(2, text("Hi")),
+            *end(),
+        )
+    )
+    assert joined(chunks)["content"] == answer.text == "Hi"
+    assert joined(chunks)["calls"] == {}
+    kept = msgspec.json.decode(answer.body)["provider_fields"]["content"]
+    assert kept == [{**SEARCH, "input": {"query": "Riga"}}, FOUND]
+    same = read(message({**SEARCH, "input": {"query": "Riga"}}, FOUND, text("Hi")))
+    assert isinstance(same, Answer)
+    assert msgspec.json.decode(same.body)["provider_fields"]["content"] == kept
+
+
+def test_citations_are_kept():
+    cited = {"type": "char_location", "cited_text": "x", "document_index": 0, "document_title": None}
+    place = {"start_char_index": 0, "end_char_index": 1, "file_id": None}
+    delta = {"type": "citations_delta", "citation": cited | place}
+    _, answer = answered(wire(start(), *block(0, text("Hi"), delta), *end()))
+    assert msgspec.json.decode(answer.body)["provider_fields"]["citations"] == [cited | place]
 
 
 def test_the_answer_tool_streams_as_content():
@@ -198,8 +259,9 @@ def test_a_text_may_begin_in_its_start():
 
 def test_refusals_and_stop_sequences():
     details = {"type": "refusal", "category": None, "explanation": "No."}
-    _, answer = answered(wire(start(), *end("refusal", stop_details=details)))
+    chunks, answer = answered(wire(start(), *end("refusal", stop_details=details)))
     assert (answer.finish_reason, answer.has_refusal) == ("content_filter", True)
+    assert [choice["delta"].get("refusal") for chunk in chunks for choice in chunk["choices"]] == ["No.", None]
     _, answer = answered(wire(start(), *block(0, text("a")), *end("stop_sequence", stop_sequence="END")))
     assert msgspec.json.decode(answer.body)["provider_fields"]["stop_sequence"] == "END"
 
@@ -227,7 +289,7 @@ def test_case_36_an_error_in_mid_stream():
     deltas, failure = streamed(broken, wire(*end()))
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.code) == (FailureKind.OVERLOADED, "overloaded_error")
-    assert len(deltas) == 2
+    assert [delta.has_content for delta in deltas] == [True]
 
 
 @pytest.mark.parametrize(

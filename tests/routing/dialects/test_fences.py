@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from jobs.chat import Answer, Usage
 from jobs.failures import Failure, FailureKind
 from routing.dialects.base import Delta
-from routing.dialects.completions import Head, Said, chunk, completion, first_chunk, last_chunk, usage_chunk
+from routing.dialects.completions import shown_usage
 from routing.dialects.fences import UnfencedStream, Unfencer, unfenced
 from routing.dialects.openai import OpenAIDialect
+from tests.routing.dialects import written
 from tests.routing.dialects.oracles import chunk_faults, completion_faults
 
-HEAD = Head("msg_1", "claude")
 CASES = [
     ('{"a": 1}', '{"a": 1}'),
     ('```json\n{"a": 1}\n```', '{"a": 1}'),
@@ -34,7 +34,7 @@ CASES = [
 
 
 def answer_of(text: str) -> Answer:
-    return completion(HEAD, Said(text=text), "stop", None)
+    return written.answer(text)
 
 
 @pytest.mark.parametrize(("fenced", "plain"), CASES)
@@ -42,7 +42,7 @@ def test_whole_answers(fenced: str, plain: str):
     answer = unfenced(answer_of(fenced))
     assert isinstance(answer, Answer)
     assert answer.text == plain
-    assert msgspec.json.decode(answer.body)["choices"][0]["message"]["content"] == plain
+    assert (msgspec.json.decode(answer.body)["choices"][0]["message"]["content"] or "") == plain
     assert completion_faults(answer.body) == []
 
 
@@ -50,12 +50,14 @@ class Spoken:
     """A decoder that says a text, one piece for each byte fed."""
 
     def __init__(self, pieces: list[str], end: Answer | Failure) -> None:
-        self._pieces = pieces
+        self._words, self._closing = written.spoken(pieces)
         self._end = end
 
     def feed(self, data: bytes) -> list[Delta]:
-        words = [chunk(HEAD, {"content": piece}) for piece in self._pieces]
-        return [first_chunk(HEAD), *words, last_chunk(HEAD, "stop")]
+        return self._words
+
+    def end(self) -> list[Delta]:
+        return [] if isinstance(self._end, Failure) else self._closing
 
     def finish(self) -> Answer | Failure:
         return self._end
@@ -67,7 +69,7 @@ def test_streamed_answers_say_the_same_wherever_they_are_cut(case: tuple[str, st
     marks = [0, *sorted(min(cut, len(fenced)) for cut in cuts), len(fenced)]
     pieces = [fenced[start:end] for start, end in itertools.pairwise(marks)]
     stream = UnfencedStream(Spoken(pieces, answer_of(fenced)))
-    deltas = list(stream.feed(b""))
+    deltas = [*stream.feed(b""), *stream.end()]
     chunks = [msgspec.json.decode(delta.chunk) for delta in deltas]
     assert "".join(shown["choices"][0]["delta"].get("content", "") for shown in chunks) == plain
     assert [fault for delta in deltas for fault in chunk_faults(delta.chunk)] == []
@@ -81,7 +83,7 @@ def test_failures_and_usage_pass_through():
     broken = Failure(FailureKind.TRUNCATED, "cut")
     assert UnfencedStream(Spoken([], broken)).finish() is broken
     unfencer = UnfencedStream(Spoken([], broken))
-    usage = usage_chunk(HEAD, Usage(1, 1))
+    usage = Delta(written.writer("").closing(shown_usage(Usage(1, 1)))[-1].chunk, has_content=False)
     assert list(unfencer._rewrite(usage)) == [usage]
 
 
@@ -148,7 +150,7 @@ def mixed_streams(draw: st.DrawFn) -> tuple[list[str], bytes]:
 def test_every_choice_of_a_stream_says_what_is_stored_of_it(case: tuple[list[str], bytes]):
     texts, raw = case
     stream = UnfencedStream(OpenAIDialect().decode_stream())
-    deltas = list(stream.feed(raw))
+    deltas = [*stream.feed(raw), *stream.end()]
     answer = stream.finish()
     assert isinstance(answer, Answer)
     stored = [choice["message"]["content"] for choice in msgspec.json.decode(answer.body)["choices"]]
@@ -175,14 +177,17 @@ def test_what_stands_beside_a_fence_is_shown_though_the_fence_is_not():
     assert choice["delta"] == {"role": "assistant", "content": "", "reasoning_content": "Hm"}
     assert delta.has_content
     list(stream.feed(sent([{"index": 0, "delta": {"content": "1\n`"}}])))
-    text, end = stream.feed(sent([{"index": 0, "delta": {"content": "`"}, "finish_reason": "length"}]))
+    list(stream.feed(sent([{"index": 0, "delta": {"content": "`"}, "finish_reason": "length"}]) + b"data: [DONE]\n\n"))
+    text, end = stream.end()
     assert msgspec.json.decode(text.chunk)["choices"][0]["delta"] == {"content": "\n``"}
-    assert msgspec.json.decode(end.chunk)["choices"][0] == {"index": 0, "delta": {}, "finish_reason": "length"}
+    (last,) = msgspec.json.decode(end.chunk)["choices"]
+    assert (last["index"], last["delta"], last["finish_reason"]) == (0, {}, "length")
 
 
 def test_whole_answers_lose_the_fence_of_every_choice():
-    said = (Said(text="{}"), Said(refusal="No"), Said(text="```json\n[2]\n```"))
-    answer = unfenced(completion(HEAD, said, ("stop",) * 3, None))
+    made = written.writer("{}", "", "```json\n[2]\n```")
+    made.choices[1].say("refusal", "No")
+    answer = unfenced(made.answer(None, None, is_odd=False))
     assert isinstance(answer, Answer)
     assert answer.text == "{}"
     contents = [choice["message"]["content"] for choice in msgspec.json.decode(answer.body)["choices"]]

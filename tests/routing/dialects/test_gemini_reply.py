@@ -77,8 +77,8 @@ def test_case_27_a_signature_on_an_empty_text_part_is_kept():
         ("BLOCKLIST", "content_filter"),
         ("PROHIBITED_CONTENT", "content_filter"),
         ("SPII", "content_filter"),
-        ("OTHER", "stop"),
-        ("SOMETHING_NEW", "stop"),
+        ("OTHER", "length"),
+        ("SOMETHING_NEW", "length"),
     ],
 )
 def test_case_33_finish_reasons(finish, told):
@@ -151,7 +151,7 @@ def test_what_is_no_response_is_malformed(body):
             },
             Usage(10, 5, audio_input_tokens=6, audio_output_tokens=5),
         ),
-        ({"promptTokenCount": 10}, None),
+        ({"promptTokenCount": 10}, Usage(10, None)),
         ({"totalTokenCount": 10}, None),
         ({}, None),
         ({"promptTokenCount": -1, "candidatesTokenCount": 5, "totalTokenCount": 4}, None),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jobs.chat import Answer, Usage
 from jobs.failures import Failure, FailureKind
 from tests.routing.dialects.gemini_wire import DIALECT, USAGE, answered, response, sse
+from tests.routing.dialects.judges import added_up, normal
 from tests.routing.dialects.oracles import chunk_faults, completion_faults
 
 HALF = {"promptTokenCount": 41, "totalTokenCount": 41}
@@ -24,9 +25,13 @@ EVENTS = [
 def streamed(*pieces: bytes) -> tuple[Answer | Failure, list[dict[str, Any]]]:
     decoder = DIALECT.decode_stream()
     deltas = [delta for piece in pieces for delta in decoder.feed(piece)]
+    deltas += decoder.end()
     for delta in deltas:
         assert chunk_faults(delta.chunk) == []
-    return decoder.finish(), [json.loads(delta.chunk) for delta in deltas]
+    answer = decoder.finish()
+    if isinstance(answer, Answer) and deltas:
+        assert added_up(deltas) == normal(json.loads(answer.body))
+    return answer, [json.loads(delta.chunk) for delta in deltas]
 
 
 def joined(chunks: list[dict[str, Any]], index: int = 0) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import pytest
 
 from jobs.failures import Failure, FailureKind
 from routing.dialects.base import WireReply
-from routing.dialects.errors import BY_STATUS, SENTENCES
-from routing.dialects.openai_errors import BY_CODE, classify
+from routing.dialects.errors import BY_STATUS, FACTS, SENTENCES
+from routing.dialects.openai_errors import classify
 
 K = FailureKind
 CANARY = "canary-Zx81-prompt"
@@ -29,14 +29,14 @@ def openai_error(code: object, type_: str = "invalid_request_error") -> dict[str
         (401, openai_error("invalid_api_key"), K.BAD_KEY),
         (401, openai_error(None), K.BAD_KEY),
         (403, openai_error("unsupported_country_region_territory", "request_forbidden"), K.BAD_KEY),
-        (403, {"code": 403, "metadata": {"flagged_input": CANARY, "reasons": []}}, K.BAD_REQUEST),
+        (403, {"code": 403, "metadata": {"flagged_input": CANARY, "reasons": []}}, K.CONTENT_FILTER),
         (404, openai_error("model_not_found"), K.MODEL_NOT_FOUND),
         (400, openai_error("model_not_found"), K.MODEL_NOT_FOUND),
         (400, openai_error("context_length_exceeded"), K.CONTEXT_TOO_LONG),
         (400, openai_error("invalid_value"), K.BAD_REQUEST),
-        (400, openai_error("content_policy_violation"), K.BAD_REQUEST),
-        (413, None, K.BAD_REQUEST),
-        (413, openai_error("rate_limit_exceeded", "tokens"), K.BAD_REQUEST),
+        (400, openai_error("content_policy_violation"), K.CONTENT_FILTER),
+        (413, None, K.OVER_LIMIT),
+        (413, openai_error("rate_limit_exceeded", "tokens"), K.OVER_LIMIT),
         (422, openai_error(None), K.BAD_REQUEST),
         (402, {"code": 402, "message": CANARY}, K.NO_CREDIT),
         (429, openai_error("insufficient_quota", "insufficient_quota"), K.NO_CREDIT),
@@ -102,7 +102,7 @@ def test_reset_headers_count_only_for_a_rate_limit():
 
 
 def test_every_kind_in_the_tables_has_a_sentence():
-    assert {*BY_CODE.values(), *BY_STATUS.values()} <= SENTENCES.keys()
+    assert {*(fact.kind for fact in FACTS.rows), *BY_STATUS.values()} <= SENTENCES.keys()
 
 
 @pytest.mark.parametrize(

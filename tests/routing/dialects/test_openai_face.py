@@ -12,6 +12,7 @@ from jobs.chat import Answer, Usage
 from jobs.failures import Failure
 from routing.dialects.base import WireReply
 from routing.dialects.openai import OpenAIDialect
+from tests.routing.dialects.judges import added_up, normal
 from tests.routing.dialects.oracles import chunk_faults, completion_faults
 from tests.routing.dialects.replies import REPLIES, STREAMS
 from tests.routing.dialects.voices import paths, replaced, without
@@ -60,11 +61,12 @@ def shown(body: Any) -> dict[str, Any]:
 def streamed(pieces: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Answer]:
     """The chunks as they are passed on, and the whole."""
     decoder = OpenAIDialect().decode_stream()
-    deltas = list(decoder.feed(sse(*pieces)))
-    assert [chunk_faults(delta.chunk) for delta in deltas] == [[] for _ in pieces]
+    deltas = [*decoder.feed(sse(*pieces)), *decoder.end()]
+    assert [chunk_faults(delta.chunk) for delta in deltas] == [[] for _ in deltas]
     answer = decoder.finish()
     assert isinstance(answer, Answer), answer
     assert completion_faults(answer.body) == []
+    assert added_up(deltas) == normal(json.loads(answer.body))
     return [json.loads(delta.chunk) for delta in deltas], answer
 
 
@@ -153,7 +155,8 @@ def test_streams_are_put_together_like_answers_that_came_whole():
     message = json.loads(answer.body)["choices"][0]["message"]
     assert (message["content"], message["reasoning_content"]) == ("Hi!", "Hm.")
     assert message["reasoning_details"] == [{"type": "reasoning.text", "text": "Hm.", "index": 0, "signature": "c2ln"}]
-    assert chunks[0]["provider_fields"] == {"provider": "Anthropic"}
+    told = {"provider": "Anthropic", "usage": {"cost": 0.1}, "choices": {"0": {"native_finish_reason": "end_turn"}}}
+    assert [piece["provider_fields"] for piece in chunks if "provider_fields" in piece] == [told]
     assert chunks[0]["choices"][0]["delta"]["reasoning_content"] == "H"
     assert streamed(STREAMS["groq"])[1].usage == Usage(1, 2)
     assert streamed(STREAMS["google"])[1].usage == Usage(1, 8, reasoning_tokens=6)
@@ -162,7 +165,8 @@ def test_streams_are_put_together_like_answers_that_came_whole():
 @pytest.mark.parametrize("provider", ["google", "same index"])
 def test_tool_calls_of_a_stream_have_an_index_of_their_own(provider):
     chunks, answer = streamed(STREAMS[provider])
-    indices = [call["index"] for piece in chunks for call in piece["choices"][0]["delta"].get("tool_calls", ())]
+    choices = [choice for piece in chunks for choice in piece["choices"]]
+    indices = [call["index"] for choice in choices for call in choice["delta"].get("tool_calls", ())]
     assert indices == [0, 1]
     calls = json.loads(answer.body)["choices"][0]["message"]["tool_calls"]
     assert [call["function"]["name"] for call in calls] == ["f", "g"]
@@ -189,13 +193,16 @@ def test_a_stream_with_anything_in_it_is_official_or_a_failure(data):
         path = data.draw(st.sampled_from([path for path in paths(pieces) if len(path) > 1]))
         pieces = without(pieces, path) if data.draw(st.booleans()) else replaced(pieces, path, data.draw(JUNK))
     decoder = OpenAIDialect().decode_stream()
-    for delta in decoder.feed(sse(*pieces)):
-        assert chunk_faults(delta.chunk) == []
+    deltas = [*decoder.feed(sse(*pieces)), *decoder.end()]
+    assert [fault for delta in deltas for fault in chunk_faults(delta.chunk)] == []
     answer = decoder.finish()
-    assert isinstance(answer, Failure) or completion_faults(answer.body) == []
+    if isinstance(answer, Answer):
+        assert completion_faults(answer.body) == []
+        assert added_up(deltas) == normal(json.loads(answer.body))
 
 
 def test_an_official_chunk_keeps_its_bytes():
-    piece = chunk({"content": "x"}, obfuscation="abc", service_tier="default", usage=None)
-    (delta,) = OpenAIDialect().decode_stream().feed(sse(piece, done=False))
-    assert delta.chunk == json.dumps(piece).encode()
+    begin = chunk({"role": "assistant", "content": ""}, obfuscation="abc", service_tier="default", usage=None)
+    piece = chunk({"content": "x"}, obfuscation="abcd", service_tier="default", usage=None)
+    deltas = OpenAIDialect().decode_stream().feed(sse(begin, piece, done=False))
+    assert [delta.chunk for delta in deltas] == [json.dumps(begin).encode(), json.dumps(piece).encode()]

@@ -32,7 +32,8 @@ STREAM = b": keep-alive\r\n\r\n" + sse(
     STOP,
     chunk(usage=USAGE, service_tier="on_demand"),
 )
-MARKER_END = STREAM.index(b"[DONE]") + len(b"[DONE]")
+USAGE_END = STREAM.index(b"data: [DONE]") - len(b"\n\n")
+"""Where the last chunk before the end marker ends: each choice has told how it ended, and usage came behind that."""
 
 
 def kind(*pieces: bytes) -> FailureKind:
@@ -59,9 +60,9 @@ def test_a_whole_stream_is_an_answer_that_the_official_types_accept():
 
 
 @pytest.mark.parametrize("offset", range(len(STREAM)))
-def test_a_stream_cut_at_any_byte_succeeds_only_with_the_whole_end_marker(offset):
+def test_a_stream_cut_at_any_byte_succeeds_only_with_all_that_belongs_to_the_answer(offset):
     outcome = streamed(STREAM[:offset])
-    if offset >= MARKER_END:
+    if offset >= USAGE_END:
         assert isinstance(outcome, Answer)
     else:
         assert isinstance(outcome, Failure)
@@ -80,9 +81,13 @@ def test_a_stream_split_anyhow_reads_the_same(cuts):
 
 
 def test_deltas_are_the_providers_chunks_and_tell_which_move_the_token_clock():
-    deltas = list(OpenAIDialect().decode_stream().feed(STREAM))
-    assert [delta.has_content for delta in deltas] == [False, True, True, False, False]
+    decoder = OpenAIDialect().decode_stream()
+    deltas = list(decoder.feed(STREAM))
+    assert [delta.has_content for delta in deltas] == [False, True, True]
     assert official_chunk(deltas[1].chunk).choices[0].delta.content == "caf\u00e9 \U0001f600"
+    last, usage = decoder.end()
+    assert official_chunk(last.chunk).choices[0].finish_reason == "stop"
+    assert official_chunk(usage.chunk).usage == official(answered(STREAM).body).usage
 
 
 def test_a_chunk_over_several_data_lines_is_passed_on_as_one_line():
@@ -96,6 +101,8 @@ def test_both_halves_of_the_end_marker_are_needed():
     text = chunk({"content": "x"})
     assert kind(sse(text)) is FailureKind.TRUNCATED
     assert kind(sse(text, STOP, done=False)) is FailureKind.TRUNCATED
+    assert kind(sse(text, chunk(usage=USAGE), done=False)) is FailureKind.TRUNCATED
+    assert kind(sse(chunk({"content": "x"}, usage=USAGE), STOP, done=False)) is FailureKind.TRUNCATED
     assert kind(sse()) is FailureKind.TRUNCATED
     assert kind(b"") is FailureKind.TRUNCATED
     assert kind(b": keep-alive\n\n" * 100) is FailureKind.TRUNCATED
@@ -178,7 +185,7 @@ def test_tool_arguments_and_reasoning_move_the_token_clock():
         chunk({"reasoning": ""}),
     ]
     deltas = list(OpenAIDialect().decode_stream().feed(sse(*pieces)))
-    assert [delta.has_content for delta in deltas] == [True, True, True, False]
+    assert [delta.has_content for delta in deltas] == [True, True, True]
 
 
 def test_reasoning_is_kept_beside_the_content():

@@ -95,7 +95,7 @@ def test_answers_are_judged_too():
     assert oracles.completion_faults(json.dumps(completion()).encode()) == []
     assert oracles.completion_faults(json.dumps(completion(x_groq={})).encode()) != []
     assert oracles.completion_faults(json.dumps(completion(service_tier="on_demand")).encode()) != []
-    assert oracles.completion_faults(json.dumps(completion(message={"images": []})).encode()) != []
+    assert oracles.completion_faults(json.dumps(completion(message={"pictures": []})).encode()) != []
     assert oracles.completion_faults(json.dumps(completion(message={"reasoning_content": "hm"})).encode()) == []
     assert oracles.chunk_faults(json.dumps(chunk({"content": "x"})).encode()) == []
     assert oracles.chunk_faults(json.dumps(chunk({"tool_calls": [{"id": "a"}]})).encode()) != []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobs.chat import Answer
-from jobs.failures import Failure, FailureKind
+from jobs.failures import Failure, FailureKind, Scope
 from routing.dialects.base import Dialect, WireReply
 from routing.dialects.registry import DIALECTS
 from routing.standing import REMEDIES, Course
@@ -44,7 +44,9 @@ STATUSES = {
     401: K.BAD_KEY,
     403: K.BAD_KEY,
     404: K.MODEL_NOT_FOUND,
-    **dict.fromkeys((400, 413, 422), K.BAD_REQUEST),
+    413: K.OVER_LIMIT,
+    424: K.TRANSIENT,
+    **dict.fromkeys((400, 422), K.BAD_REQUEST),
 }
 
 
@@ -236,12 +238,28 @@ def test_noise_changes_no_answer_and_moves_no_token_clock(name: str):
 def test_the_remedies_are_those_of_the_list():
     courses = {kind: remedy.course for kind, remedy in REMEDIES.items()}
     assert courses[K.RATE_LIMITED] is Course.WAIT, "it burns no attempt"
-    assert courses[K.BAD_REQUEST] is Course.STOP, "the same bytes will be refused again"
+    assert courses[K.CONTENT_FILTER] is Course.STOP, "a refused prompt is shown to nobody else"
     for kind in (K.TRANSIENT, K.OVERLOADED, K.TIMEOUT, K.TRUNCATED, K.MALFORMED):
         assert courses[kind] is Course.ELSEWHERE
         assert not REMEDIES[kind].bars, "it may be asked again"
     assert REMEDIES[K.OVERLOADED].slowness > REMEDIES[K.TRANSIENT].slowness
-    for kind in (K.NO_CREDIT, K.BAD_KEY, K.MODEL_NOT_FOUND):
+    for kind in (K.NO_CREDIT, K.BAD_KEY, K.MODEL_NOT_FOUND, K.MODEL_DENIED, K.OVER_LIMIT):
         assert REMEDIES[kind].bars, "never the same again"
     for kind in (K.EMPTY_ANSWER, K.INVALID_ANSWER):
         assert courses[kind] is Course.AGAIN
+
+
+@pytest.mark.parametrize(
+    ("status", "scope"),
+    [
+        (401, Scope.ACCOUNT),
+        (402, Scope.ACCOUNT),
+        (403, Scope.MODEL),
+        (404, Scope.MODEL),
+        (429, Scope.MODEL),
+        (503, Scope.MODEL),
+    ],
+)
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_a_refusal_reaches_the_whole_account_only_where_its_status_says_so(dialect: Dialect, status: int, scope: Scope):
+    assert dialect.classify(WireReply(status, {}, b"")).scope is scope

@@ -43,6 +43,7 @@ def streamed(wording: Wording, *deltas: dict[str, Any], finish: str = "stop") ->
         chunk = msgspec.json.encode({**HEAD, "object": "chat.completion.chunk", "choices": [piece]})
         shown += decoder.feed(b"data: " + chunk + b"\n\n")
     shown += decoder.feed(b"data: [DONE]\n\n")
+    shown += decoder.end()
     answer = decoder.finish()
     assert isinstance(answer, Answer)
     assert [fault for delta in shown for fault in chunk_faults(delta.chunk)] == []
@@ -129,6 +130,9 @@ class Untouched:
     def feed(self, data: bytes) -> tuple[Delta, ...]:
         return self.deltas
 
+    def end(self) -> tuple[Delta, ...]:
+        return self.deltas[1:]
+
     def finish(self) -> Failure:
         return Failure(FailureKind.TRUNCATED, "cut")
 
@@ -139,6 +143,7 @@ def test_once_the_answer_has_begun_chunks_go_by_unread():
     assert first is Untouched.deltas[0]
     assert second is Untouched.deltas[1]
     assert decoder.feed(b"") is Untouched.deltas
+    assert list(decoder.end()) == [second]
 
 
 def test_every_choice_is_read():
@@ -176,7 +181,7 @@ def test_tokens_that_are_held_back_still_move_the_clock():
     chunk = msgspec.json.encode({**HEAD, "object": "chat.completion.chunk", "choices": [choice]})
     (delta,) = decoder.feed(b"data: " + chunk + b"\n\n")
     assert delta.has_content
-    assert msgspec.json.decode(delta.chunk)["choices"][0]["delta"] == {"content": ""}
+    assert msgspec.json.decode(delta.chunk)["choices"][0]["delta"]["content"] == ""
 
 
 def test_a_whole_body_for_a_streamed_call_is_read_the_same():
