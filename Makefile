@@ -4,12 +4,13 @@
 PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input
+MINUTES ?= 10
 TIMED   = start=$$(date +%s); finish() { echo "   done in $$(($$(date +%s) - start)) s"; }
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo test check faults bench clean
+.PHONY: help setup demo test fuzz check faults bench clean
 
 help: ## show this page
 	@echo "Tokenyard: a queue for LLM jobs. Targets:"
@@ -24,6 +25,10 @@ demo: setup ## set up, start a yard, run the main job on it, stop
 test: $(VENV)/.stamp-test $(VENV)/.stamp-tokenyard ## set up and run the tests
 	@echo "== running the tests, on servers of their own"
 	@$(VENV)/bin/python -m pytest
+
+fuzz: $(VENV)/.stamp-test $(VENV)/.stamp-tokenyard ## property tests with new seeds: MINUTES=10, TESTS= all
+	@echo "== property tests with new seeds for $(MINUTES) minutes; what fails is kept in tests/examples"
+	@$(VENV)/bin/python -m tests.fuzz $(MINUTES) $(TESTS)
 
 check: $(VENV)/.stamp-test $(VENV)/.stamp-tokenyard ## lint, format, types and the house's walls
 	@echo "== ruff, mypy, import-linter"

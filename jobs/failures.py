@@ -62,7 +62,7 @@ class FailureKind(StrEnum):
     UNKNOWN_ATTEMPT = "unknown_attempt"
     """A crash cut a call and the policy says `on_unknown = "fail"`."""
     INTERNAL = "internal"
-    """A defect of Tokenyard; the log has the traceback under the job's id."""
+    """A defect of Tokenyard; the log has the traceback under the job's id. One call's costs the call, not the job."""
 
 
 class Scope(StrEnum):

@@ -1,26 +1,25 @@
 """Checks an answer against what its request asked for: JSON, a schema, tools that are there, arguments that fit.
 
-Broken JSON is mended by a library, and taken only if what comes out keeps the schema. What can't be mended is a `Flaw`:
-the model is shown its answer and what is wrong with it, once. An answer that was cut (`length`), filtered or refused
-is no breach: it says itself that it is not whole.
+Broken JSON is mended where nothing of it is lost by that (`routing.mending`), and taken only if what comes out keeps
+the schema. What can't be mended is a `Flaw`: the model is shown its answer and what is wrong with it, once. An answer
+that was cut (`length`), filtered or refused is no breach: it says itself that it is not whole.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import json_repair
 import msgspec
 
 from jobs.chat import Adaptation, Answer, ChatRequest
 from jobs.failures import Failure, FailureKind
 from routing import schemas
+from routing.mending import Fault, mend, repeats_a_key
 
 UNWHOLE = frozenset({"length", "content_filter"})
 SHOWN_CHARACTERS = 4_000
 """Of its own answer, that the model is shown again."""
 MENDED = "the answer was not quite JSON; it was mended, and what came out keeps the schema"
 SHOWN_AGAIN = "the model is shown its answer before, which could not be used, and why"
-NOT_JSON = "it is not JSON"
 
 
 class Expected(msgspec.Struct, frozen=True, eq=False):
@@ -122,7 +121,7 @@ def check(wanted: Expected, answer: Answer) -> Checked:
 def unmended(answer: Answer) -> Checked:
     """An answer that could be mended, of a job that takes nothing mended."""
     message = "the answer is not quite JSON, and the answers of strict jobs are not mended"
-    flaw = Flaw(Failure(FailureKind.INVALID_ANSWER, message), answer.text[:SHOWN_CHARACTERS], NOT_JSON)
+    flaw = Flaw(Failure(FailureKind.INVALID_ANSWER, message), answer.text[:SHOWN_CHARACTERS], Fault.NOTHING.told)
     return Checked(answer, flaw=flaw)
 
 
@@ -139,13 +138,13 @@ def _check_calls(wanted: Expected, message: dict[str, Any]) -> Flaw | bool:
         if name not in wanted.tools:
             return _flaw("a tool was called that is not among `tools`", f"There is no tool named {name!r}.", message)
         parameters = wanted.tools[name] if wanted.tools[name] is not None else {"type": "object"}
-        value, was_broken = read_json(text or "{}")
-        fault = _fault(parameters, value)
+        read = read_json(text or "{}")
+        fault = _fault(parameters, read)
         if fault is not None:
             rule, told = fault
             return _flaw(f"the arguments of tool {name}: {rule}", f"The arguments of {name}: {told}", message)
-        if was_broken:
-            function["arguments"] = msgspec.json.encode(value).decode()
+        if read.is_mended:
+            function["arguments"] = read.text
             is_mended = True
     return is_mended
 
@@ -156,43 +155,57 @@ def _check_content(wanted: Expected, message: dict[str, Any]) -> Flaw | bool:
         return False
     if not isinstance(content, str) or not content.strip():
         return False  # an empty answer is a failure of its own
-    value, was_broken = read_json(content)
-    fault = _fault(wanted.schema if wanted.schema is not None else {"type": "object"}, value)
+    read = read_json(content)
+    fault = _fault(wanted.schema if wanted.schema is not None else {"type": "object"}, read)
     if fault is not None:
         rule, told = fault
         return _flaw(f"response_format: {rule}", told, message)
-    if was_broken:
-        message["content"] = msgspec.json.encode(value).decode()
-    return was_broken
+    if read.is_mended:
+        message["content"] = read.text
+    return read.is_mended
 
 
-NOTHING = object()
-"""Stands for text that holds no JSON."""
+class Read(msgspec.Struct, frozen=True):
+    """JSON as a model wrote it, or as it was mended."""
+
+    fault: Fault | None = None
+    """Why it can't be read; there is no value then."""
+    value: Any = None
+    text: str = ""
+    """Its JSON: numbers as they were written, keys in their order."""
+    is_mended: bool = False
 
 
-def read_json(text: str) -> tuple[Any, bool]:
-    """The value, and whether the text had to be mended for it; `NOTHING` when there is no JSON in it. Never raises."""
+def read_json(text: str) -> Read:
+    """The JSON value that a text is, mended where that loses nothing. Never raises."""
     try:
-        return msgspec.json.decode(text), False
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        pass
-    if "{" not in text and "[" not in text:
-        return NOTHING, False
+        read = _read_strictly(text)
+        if read is None:
+            mended = mend(text)
+            if isinstance(mended, Fault):
+                return Read(mended)
+            # A mended text that is no JSON has half of a surrogate pair, or a number that is out of range.
+            read = _read_strictly(mended, is_mended=True) or Read(Fault.BROKEN)
+        if read.fault is None and repeats_a_key(read.text):
+            return Read(Fault.REPEATED)
+    except RecursionError:
+        return Read(Fault.TOO_DEEP)
+    return read
+
+
+def _read_strictly(text: str, *, is_mended: bool = False) -> Read | None:
+    """None for what is no JSON. Raises RecursionError."""
     try:
-        value = json_repair.loads(text, skip_json_loads=True)
-        value = msgspec.json.decode(
-            msgspec.json.encode(value)
-        )  # as it will stand there: no infinity, no half of a pair
-    except (ValueError, RecursionError):
-        return NOTHING, False
-    return (value, True) if isinstance(value, dict | list) else (NOTHING, False)
+        return Read(value=msgspec.json.decode(text), text=text, is_mended=is_mended)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
 
 
-def _fault(schema: Any, value: Any) -> tuple[str, str] | None:
+def _fault(schema: Any, read: Read) -> tuple[str, str] | None:
     """The rule that is broken, and a sentence about it."""
-    if value is NOTHING:
-        return NOT_JSON, f"{NOT_JSON}."
-    found = schemas.breach(schema, value)
+    if read.fault is not None:
+        return str(read.fault), read.fault.told
+    found = schemas.breach(schema, read.value)
     return None if found is None else (f"the schema's {found.rule}", found.told)
 
 

@@ -12,6 +12,7 @@ from jobs.failures import Failure, FailureKind
 from routing.checks import MENDED, SHOWN_CHARACTERS, UNWHOLE, Checked, Expected, Flaw, check, read_json
 from routing.dialects.fences import Unfencer
 from routing.emulation import Emulation, Terms
+from routing.mending import Fault
 
 
 def check_answer(emulation: Emulation | None, wanted: Expected, answer: Answer) -> Checked:
@@ -92,11 +93,13 @@ def _take_apart(text: str, terms: Terms) -> _Parts | Flaw:
     """Content, calls, and whether the JSON was mended."""
     unfencer = Unfencer()
     bare = unfencer.add(text) + unfencer.flush()
-    value, was_broken = read_json(bare)
-    if not isinstance(value, dict):
+    read = read_json(bare)
+    if read.fault not in (None, Fault.NOTHING):
+        return _flaw(read.fault, read.fault.told, text)
+    if not isinstance(read.value, dict):
         return _flaw("it is no JSON object", "It is no JSON object.", text)
     try:
-        said = _said.decode(msgspec.json.encode(value) if was_broken else bare)
+        said = _said.decode(read.text)
     except msgspec.ValidationError as error:
         return _flaw("its calls are none", f"Its JSON can't be used: {error}.", text)
     calls = said.calls or ()
@@ -104,7 +107,7 @@ def _take_apart(text: str, terms: Terms) -> _Parts | Flaw:
     if (broken := _breach(calls, terms, is_silent=is_silent)) is not None:
         return _flaw(broken, f"{broken[0].upper()}{broken[1:]}.", text)
     content = None if is_silent else _content(bytes(said.answer))
-    return content, calls, was_broken
+    return content, calls, read.is_mended
 
 
 def _breach(calls: Sequence[_Call], terms: Terms, *, is_silent: bool) -> str | None:

@@ -69,7 +69,8 @@ REMEDIES: dict[FailureKind, Remedy] = {
     FailureKind.OVER_BUDGET: Remedy(Course.STOP),
     FailureKind.INTENT_INFEASIBLE: Remedy(Course.STOP),
     FailureKind.UNKNOWN_ATTEMPT: Remedy(Course.STOP),
-    FailureKind.INTERNAL: Remedy(Course.END),
+    # A defect may be that of one wire, or of what one provider sends. What met it once would meet it again.
+    FailureKind.INTERNAL: Remedy(Course.ELSEWHERE, bars=True),
 }
 
 NONE: Counter[str] = Counter()

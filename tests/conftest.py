@@ -1,27 +1,44 @@
 """Real servers for every test: one embedded Postgres and one Redis per session, a fresh database per test."""
 
 import contextlib
-import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
 
 from cli.embedded import Postgres, Redis
+from tests.guardian import Guardian, interrupt_on_stops
+from tests.properties import give_seed, load_profiles
 
 TEMPLATE = "migrated"
-# CI runs the same histories every time, so that it fails for a change and not by chance; elsewhere they are new.
-# No example has a time limit and none is too slow: on a busy machine that would be a failure by chance, too.
-UNHURRIED = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.register_profile("here", UNHURRIED)
-hypothesis.settings.register_profile("ci", UNHURRIED, derandomize=True)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+load_profiles()
+guardians: list[Guardian] = []
+"""The one of this run."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", default="0", help="What property tests draw goes by this and their names (default 0).")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    interrupt_on_stops()
+    guardians.append(Guardian())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    while guardians:
+        if left := guardians.pop().close():
+            sys.stderr.write(f"\nended what the tests left behind:\n{left}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    give_seed(item, item.config.getoption("--seed"))
 
 
 @pytest.fixture
@@ -104,6 +121,8 @@ def _execute(url: str, statement: sql.Composed) -> None:
 @contextlib.contextmanager
 def _short_folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="yard-"))
+    for guardian in guardians:
+        guardian.keep(path)
     path.chmod(0o711)
     try:
         yield path

@@ -1,6 +1,7 @@
 """One attempt: through the gate, onto the ledger, over the wire, and back as a closing."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from decimal import Decimal
@@ -14,15 +15,15 @@ from jobs.failures import Failure, FailureKind
 from jobs.ids import show
 from jobs.job import Job
 from jobs.states import Outcome
-from jobs.store.rows import Closing, Opening
+from jobs.store.rows import Closing
 from jobs.store.uuid7 import uuid7
 from routing.cascade import confidence
 from routing.catalog import Target
-from routing.checks import Flaw, expected, unmended
+from routing.checks import Expected, Flaw, expected, unmended
 from routing.dialects.base import Asking, Delta, StreamDecoder, Unsupported, WireRequest
 from routing.dialects.errors import over_limit
-from routing.dialects.fences import UnfencedStream, unfenced
 from routing.dialects.registry import accent_of, dialect_of
+from routing.dialects.wording import Wording
 from routing.eligibility import Step, counter
 from routing.emulated_answers import check_answer
 from routing.emulation import Emulation, carry, emulation_of
@@ -33,12 +34,17 @@ from routing.timeouts import clocks
 from workers import transport
 from workers.clocks import TokenClock, call_failure
 from workers.gate import Entry
+from workers.ledger_rows import opening_of
 from workers.parts import Parts
 from workers.streams import Tokens
 from workers.transport import Outgoing
 
+log = logging.getLogger(__name__)
 UNSENT = frozenset({FailureKind.UNREACHABLE, FailureKind.UNSUPPORTED})
 """Failures of calls whose bytes never left."""
+DEFECT = Failure(
+    FailureKind.INTERNAL, "a defect of Tokenyard; the worker's log has it under this attempt's id", code="defect"
+)
 CUT = Failure(FailureKind.CANCELLED, "the call was cut, or never made")
 
 PROMPT = ("messages", "tools", "functions", "response_format")
@@ -101,19 +107,24 @@ class Attempt:
         self._began_s = 0.0
         self._first_token_s: float | None = None
         self._is_open = False
+        self._has_left = False
+        """Whether any byte of the call may have left."""
         self._known: Closing | None = None
-        self._request, self._shown = fitted(job.request, step.room, plan.policy.on_overflow, counter(step.fit))
+        self._correction: Correction | None = None
+        self._request = job.request
+        """As it is sent: cut to a window, or with the answer before."""
+        self._adaptations: tuple[Adaptation, ...] = ()
+        self._mended: tuple[Adaptation, ...] = ()
         self._flaw: Flaw | None = None
+        self._wanted: Expected | None = None
         self._emulation: Emulation | None = None
-        accent = accent_of(step.deployment.provider, self._provider)
-        refuted = parts.refuted(step.deployment.id)
+        accent, refuted = accent_of(step.deployment.provider, self._provider), parts.refuted(step.deployment.id)
         self._target = Target(step.deployment, step.model, accent, refuted)
         self._is_corrected = False
 
     def correct(self, correction: Correction) -> None:
         """Show the model its answer before, and why it could not be used."""
-        self._request, self._step = correction.request, correction.step
-        self._shown = (correction.shown,)
+        self._correction, self._step = correction, correction.step
 
     async def call(self, time_left_s: float) -> Made | Refusal:
         """Enter the gate, write the ledger row, call, and come back; `time_left_s` is to the job's deadline."""
@@ -125,31 +136,39 @@ class Attempt:
         if isinstance(entry, Refusal):
             return entry
         result: Answer | Failure | None = None
-        mended: tuple[Adaptation, ...] = ()
         try:
             if refusal := await self._open():
                 return refusal
             with self._parts.telemetry.calling(self._job, self.id, self._step) as called:
-                wire = self._encode()
-                result = self._sized(await self._send(wire, entry, time_left_s))
-                self._known = self._closing(result)  # its bill, should we be stopped while the answer is checked
-                self._teach(wire, result)
-                result, mended = await self._checked(result)
-                self._known = self._closing(result)
-                called.ended(self._known, result)
+                result, closing = await self._guarded(entry, time_left_s)
+                self._known = closing
+                called.ended(closing, result)
         finally:
             if self._tokens is not None:
-                self._tokens.end(is_whole=self._may_stand(result) and not mended)
+                self._tokens.end(is_whole=self._may_stand(result) and not self._mended)
             await self._leave(entry, result)
-        adaptations = () if isinstance(wire, Unsupported) else (*self._shown, *wire.adaptations, *mended)
-        return Made(
-            result=result,
-            closing=self._known,
-            step=self._step,
-            adaptations=adaptations,
-            flaw=self._flaw,
-            is_corrected=self._is_corrected,
-        )
+        adaptations = (*self._adaptations, *self._mended)
+        return Made(result, closing, self._step, adaptations, self._flaw, self._is_corrected)
+
+    async def _guarded(self, entry: Entry, time_left_s: float) -> tuple[Answer | Failure, Closing]:
+        """What came back, checked, and its closing. A border: a defect of ours costs this attempt, and not its job."""
+        try:
+            return await self._made(entry, time_left_s)
+        except Exception:
+            log.exception("a defect of ours ended the call")
+        self._flaw, self._mended = None, ()
+        if self._known is None:
+            return DEFECT, self._closing_of_failure(DEFECT)
+        # The answer had come: its bill is known, and it stays in the record.
+        return DEFECT, msgspec.structs.replace(self._known, outcome=Outcome.FAILED, failure=DEFECT.kind)
+
+    async def _made(self, entry: Entry, time_left_s: float) -> tuple[Answer | Failure, Closing]:
+        wire = self._encode()
+        result = self._sized(await self._send(wire, entry, time_left_s))
+        self._known = self._closing(result)  # its bill, should we be stopped while the answer is checked
+        self._teach(wire, result)
+        result = await self._checked(result)
+        return result, self._closing(result)
 
     def _sized(self, result: Answer | Failure) -> Answer | Failure:
         """A rate limit below what this request itself needs is no rate limit: no waiting mends it."""
@@ -162,27 +181,26 @@ class Attempt:
         """Whether an answer may be the job's: there is something in it, and nothing wrong with it."""
         return isinstance(result, Answer) and not result.is_empty and self._flaw is None
 
-    async def _checked(self, result: Answer | Failure) -> tuple[Answer | Failure, tuple[Adaptation, ...]]:
-        """The answer, mended where that was needed and could be done, and what was mended."""
-        wanted = expected(self._job.request) if isinstance(result, Answer) and not result.is_empty else None
-        if wanted is None or isinstance(result, Failure):
-            return result, ()
+    async def _checked(self, result: Answer | Failure) -> Answer | Failure:
+        """The answer, mended where that was needed and could be done."""
+        wanted = self._wanted
+        if wanted is None or isinstance(result, Failure) or result.is_empty:
+            return result
         if len(result.body) > OFF_LOOP_BYTES:
             found = await asyncio.to_thread(check_answer, self._emulation, wanted, result)
         else:
             found = check_answer(self._emulation, wanted, result)
         if self._job.strict and found.adaptations:
             found = unmended(result)
-        self._flaw = found.flaw
-        return found.answer, found.adaptations
+        self._flaw, self._mended = found.flaw, found.adaptations
+        return found.answer
 
     def _teach(self, wire: WireRequest | Unsupported, result: Answer | Failure) -> None:
         """What was billed for a prompt that left as it came says how this deployment counts; a 400, what it lacks."""
         if isinstance(wire, Unsupported):
             return
-        self._is_corrected = self._parts.saw_end(
-            self._provider.dialect, self._target, self._request, wire.adaptations, result
-        )
+        dialect = self._provider.dialect
+        self._is_corrected = self._parts.saw_end(dialect, self._target, self._request, wire.adaptations, result)
         if isinstance(result, Failure) or self._step.guess is None:
             return
         usage = believable(result.usage)
@@ -206,20 +224,7 @@ class Attempt:
 
     async def _open(self) -> Refusal | None:
         """Write the attempt; a Refusal when a budget has no room for it. Raises LostLease, StoreUnavailable."""
-        deployment = self._step.deployment
-        opening = Opening(
-            id=self.id,
-            job_id=self._job.id,
-            token=self._job.token,
-            deployment=deployment.id,
-            model=deployment.model,
-            provider=deployment.provider,
-            tier=self._step.tier,
-            task=self._job.task,
-            sandbox=deployment.is_sandbox,
-            cost_bound_usd=self._step.bound_usd,
-            price_version=self._step.price.version if self._step.price else None,
-        )
+        opening = opening_of(self.id, self._job, self._step)
         # Shielded: a cancellation now must not leave us ignorant of whether the row was written.
         written = self._parts.openings.put(opening, at_once=self._parts.is_urgent(self._job))
         try:
@@ -235,12 +240,35 @@ class Attempt:
 
     def _encode(self) -> WireRequest | Unsupported:
         failpoints.taste(self._job.request.raw)
-        asking = Asking(needs_logprobs=self._plan.policy.min_confidence is not None)
-        emulation = emulation_of(self._request, self._plan.policy, self._step.model)
+        policy, step = self._plan.policy, self._step
+        shown: tuple[Adaptation, ...]
+        if self._correction is not None:
+            request, shown = self._correction.request, (self._correction.shown,)
+        else:
+            request, shown = fitted(self._job.request, step.room, policy.on_overflow, counter(step.fit))
+        self._request = request
+        self._wanted = expected(self._job.request)
+        asking = Asking(needs_logprobs=policy.min_confidence is not None)
+        emulation = emulation_of(request, policy, step.model)
         if isinstance(emulation, Unsupported):
             return emulation
         self._emulation = emulation
-        return carry(self._dialect, emulation or self._request, self._target, asking)
+        wire = carry(self._dialect, emulation or request, self._target, asking)
+        if not isinstance(wire, Unsupported):
+            self._adaptations = (*shown, *wire.adaptations)
+        return wire
+
+    def _wording(self, *, is_json_told: bool) -> Wording:
+        """How the texts of this call's answers are read."""
+        asks_for_json = self._wanted is not None and self._wanted.is_json
+        is_emulated = self._emulation is not None and bool(self._emulation.terms.names)
+        return Wording(
+            dialect=self._provider.dialect,
+            accent=self._target.accent,
+            is_json=is_json_told or asks_for_json or is_emulated,
+            is_fenced=is_json_told,
+            choices=self._job.request.choices,
+        )
 
     def _outgoing(self, wire: WireRequest, entry: Entry, time_left_s: float) -> Outgoing | None:
         """The call with its clocks and its key; None when the deadline has come."""
@@ -267,15 +295,14 @@ class Attempt:
             return Failure(FailureKind.UNREACHABLE, "the deadline came before the call")
         if failpoints.is_armed("request_sent"):
             asyncio.get_running_loop().call_later(REQUEST_SENT_S, failpoints.hit, "request_sent")
+        self._has_left = True
+        wording = self._wording(is_json_told=wire.is_json_told)
         if wire.is_stream:
-            return await self._stream(outgoing, is_json_told=wire.is_json_told)
+            return await self._stream(outgoing, wording)
         reply = await self._parts.transport.send(outgoing)
-        if isinstance(reply, Failure):
-            return reply
-        answer = self._dialect.decode(reply)
-        return unfenced(answer) if wire.is_json_told else answer
+        return reply if isinstance(reply, Failure) else wording.whole(self._dialect.decode(reply))
 
-    async def _stream(self, outgoing: Outgoing, *, is_json_told: bool) -> Answer | Failure:
+    async def _stream(self, outgoing: Outgoing, wording: Wording) -> Answer | Failure:
         """Read a streamed answer; a cut stream is what its decoder says it is, never a success."""
         async with self._parts.transport.stream(outgoing) as reply:
             if isinstance(reply, Failure):
@@ -283,8 +310,7 @@ class Attempt:
             if reply.status != 200:
                 whole = await reply.whole()
                 return whole if isinstance(whole, Failure) else self._dialect.classify(whole)
-            decoder = self._dialect.decode_stream()
-            decoder = UnfencedStream(decoder) if is_json_told else decoder
+            decoder = wording.stream(self._dialect.decode_stream())
             tokens = TokenClock()
             async for piece in reply:
                 if isinstance(piece, Failure):
@@ -348,7 +374,7 @@ class Attempt:
         )
 
     def _closing_of_failure(self, failure: Failure) -> Closing:
-        unsent = failure.kind in UNSENT
+        unsent = failure.kind in UNSENT or failure.code == "illegal_request" or not self._has_left
         # An error inside a 200 may have come when half the answer was made: what that cost is not known.
         cost = Decimal(0) if unsent or (failure.status or 0) >= 400 else None
         return Closing(

@@ -110,6 +110,33 @@ def test_broken_arguments_are_mended_too():
 
 
 @pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ('Answer: {"city": "Riga"}. (Not {"city": "Oslo"}.)', "more than one JSON value"),
+        ('{"city": "Riga"}\n{"city": "Oslo"}', "more than one JSON value"),
+        ('See [1]. {"city": "Riga"}', "more than one JSON value"),
+        ('{"city": "Rig', "ends in the middle of a value"),
+        ('{"city": "Riga", "city": "Oslo"}', "a key stands twice"),
+    ],
+)
+def test_where_mending_would_have_to_choose_the_model_is_asked_which(content, why):
+    """Faults W13: of two complete values one went in silence, and the job succeeded with the other."""
+    for found in (
+        check(wanted(response_format=SCHEMA), answer(content)),
+        check(wanted(tools=[TOOL]), answer(calls=[("weather", content)])),
+    ):
+        assert found.flaw is not None
+        assert why in found.flaw.failure.message
+        assert why in found.flaw.told.replace("More", "more").replace("A key", "a key")
+
+
+def test_mended_numbers_keep_their_digits():
+    schema = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
+    found = check(wanted(response_format=schema), answer("{'id': 12345678901234567890123, 'share': 0.10}"))
+    assert said(found.answer)["content"] == '{"id":12345678901234567890123,"share":0.10}'
+
+
+@pytest.mark.parametrize(
     ("fields", "bad", "rule"),
     [
         ({"response_format": SCHEMA}, answer(f'{{"town": "{CANARY}"}}'), "the schema's required"),

@@ -135,6 +135,9 @@ def test_arguments_as_a_string_of_json_are_taken_for_what_they_are(arguments):
             "one call at a time",
         ),
         ('{"answer": {"town": 1}}', {"response_format": SCHEMA}, "'city' is a required property"),
+        ('{"answer": "a"} or {"answer": "b"}', {}, "More than one JSON value"),
+        ('{"answer": "a", "answer": "b"}', {}, "A key stands twice"),
+        ('{"answer": "It ra', {}, "ends in the middle"),
     ],
 )
 def test_what_breaks_the_terms_is_shown_as_the_model_said_it(text, fields, why):

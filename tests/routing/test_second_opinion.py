@@ -149,8 +149,8 @@ def test_a_filtered_prompt_is_shown_to_nobody_else():
 
 def test_what_ends_the_job_ends_it_in_doubt_too():
     plan = planned(PLAIN, WIRE)
-    verdict = ruled(plan, WIRE, past(PLAIN, failure=BAD), kind=FailureKind.INTERNAL)
-    assert kind_of(verdict) is FailureKind.INTERNAL
+    verdict = ruled(plan, WIRE, past(PLAIN, failure=BAD), kind=FailureKind.WORKER_DEATHS)
+    assert kind_of(verdict) is FailureKind.WORKER_DEATHS
 
 
 def test_a_provider_that_nothing_is_known_of_is_like_another_such():

@@ -44,7 +44,6 @@ def test_kinds_that_end_the_job_are_those_of_the_job():
         FailureKind.CANCELLED,
         FailureKind.DEADLINE_PASSED,
         FailureKind.WORKER_DEATHS,
-        FailureKind.INTERNAL,
     }
 
 

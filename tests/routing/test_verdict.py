@@ -37,7 +37,7 @@ def test_a_refusal_that_corrected_a_fact_is_asked_once_more_without_the_field():
     taught = Broke(EAST, refused, is_corrected=True)
     assert ruling(taught) == Retry(EAST, 0.0)
     assert ruling(taught, past(SMALL_EAST, failure=FailureKind.BAD_REQUEST)) != Retry(EAST, 0.0)
-    assert ruling(Broke(EAST, refused)) == GiveUp(refused)
+    assert ruling(Broke(EAST, refused)) != Retry(EAST, 0.0)
 
 
 def test_a_fresh_job_starts_with_the_first_step():

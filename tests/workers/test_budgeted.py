@@ -130,7 +130,7 @@ async def test_a_defect_gives_the_reservation_back_with_the_job(lab: Lab):
     await budget(lab, ENOUGH)
     lab.script(a=[answers()])
     job = await lab.claimed()
-    lab.parts.transport.send = None  # type: ignore[method-assign,assignment]
+    lab.parts.telemetry.calling = None  # type: ignore[method-assign,assignment]
     assert await Intake(lab.parts, ())._carry_one(job, asyncio.get_running_loop().time() + 60) == "failed"
     (attempt,) = await lab.attempts(job)
     assert attempt.outcome == "cancelled"

@@ -84,7 +84,7 @@ def test_failures_and_usage_pass_through():
     assert UnfencedStream(Spoken([], broken)).finish() is broken
     unfencer = UnfencedStream(Spoken([], broken))
     usage = Delta(written.writer("").closing(shown_usage(Usage(1, 1)))[-1].chunk, has_content=False)
-    assert list(unfencer._without(usage)) == [usage]
+    assert list(unfencer._rewrite(usage)) == [usage]
 
 
 def test_a_stream_never_ends_inside_what_is_held():
@@ -174,7 +174,7 @@ def test_what_stands_beside_a_fence_is_shown_though_the_fence_is_not():
     thought = {"role": "assistant", "content": "```json\n", "reasoning_content": "Hm"}
     (delta,) = stream.feed(sent([{"index": 0, "delta": thought}]))
     (choice,) = msgspec.json.decode(delta.chunk)["choices"]
-    assert choice["delta"] == {"role": "assistant", "reasoning_content": "Hm"}
+    assert choice["delta"] == {"role": "assistant", "content": "", "reasoning_content": "Hm"}
     assert delta.has_content
     list(stream.feed(sent([{"index": 0, "delta": {"content": "1\n`"}}])))
     list(stream.feed(sent([{"index": 0, "delta": {"content": "`"}, "finish_reason": "length"}]) + b"data: [DONE]\n\n"))

@@ -1,0 +1,1 @@
+"""`make fuzz`: all property tests, again and again, with new seeds."""
