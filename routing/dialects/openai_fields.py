@@ -152,10 +152,12 @@ def _count_logprobs(draft: Draft) -> None:
     """`logprobs: true, top_logprobs: 5` as `logprobs: 5`."""
     body = draft.body
     if body["logprobs"] is True:
-        top = body.pop("top_logprobs", 0)
+        top = body.pop("top_logprobs", 1)
         body["logprobs"] = max(top, 1) if isinstance(top, int) else 1
         if not isinstance(top, int):
             draft.told("top_logprobs", "dropped", "it must be a number")
+        elif top < 1:
+            draft.told("top_logprobs", "changed", "the provider's API gives at least one alternative")
     elif body["logprobs"] is False:
         del body["logprobs"]
         draft.drop("top_logprobs", "logprobs is false")
