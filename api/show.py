@@ -64,7 +64,10 @@ def error(kind_and_message: Mapping[str, Any] | None) -> JsonObject | None:
 
 
 _CALLERS = frozenset(
-    ["bad_request", "content_filter", "context_too_long", "over_limit", "intent_infeasible", "over_budget", "cancelled"]
+    {
+        *("bad_request", "field_refused", "content_filter", "context_too_long", "over_limit"),
+        *("intent_infeasible", "over_budget", "cancelled"),
+    }
 )
 
 

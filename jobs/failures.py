@@ -33,6 +33,8 @@ class FailureKind(StrEnum):
     """The provider's filter refused the prompt; it is shown to nobody else."""
     OVER_LIMIT = "over_limit"
     """This request alone needs more than a limit here ever gives: tokens a minute, bytes, credit for its max_tokens."""
+    FIELD_REFUSED = "field_refused"
+    """400 for a field of which nobody knew whether the provider takes it: the same call is made without it."""
     CONTEXT_TOO_LONG = "context_too_long"
     """The prompt does not fit this model's window."""
     # The call: the answer.

@@ -54,6 +54,7 @@ REMEDIES: dict[FailureKind, Remedy] = {
     # Asks one other candidate that speaks or thinks in another way, see `_refused_alike`; a second refusal is the last.
     FailureKind.BAD_REQUEST: Remedy(Course.ELSEWHERE, bars=True),
     FailureKind.CONTENT_FILTER: Remedy(Course.STOP),
+    FailureKind.FIELD_REFUSED: Remedy(Course.AGAIN),
     FailureKind.OVER_LIMIT: Remedy(Course.ELSEWHERE, bars=True),
     # Bars every deployment whose window is not known to be larger, see `_too_small`.
     FailureKind.CONTEXT_TOO_LONG: Remedy(Course.ELSEWHERE, bars=True),

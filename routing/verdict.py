@@ -53,8 +53,6 @@ class Broke(msgspec.Struct, frozen=True):
     step: Step
     failure: Failure
     cost_usd: Decimal | None = None
-    is_corrected: bool = False
-    """It taught what the deployment does not take: the same call will leave without it."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -178,8 +176,6 @@ def _mend(plan: Plan, past: Past, event: Broke, chance: float) -> Verdict:
     outcome = Outcome.NOT_SENT if failure.kind is FailureKind.UNREACHABLE else Outcome.FAILED
     broken = msgspec.structs.replace(_record(step, outcome, event.cost_usd), failure=failure.kind)
     standing = stand(plan, (*past, broken))
-    if event.is_corrected and step in stand(plan, past).fresh:
-        return Retry(step, 0.0)  # it leaves without the field that was refused
     verdict = _remedy(standing, step, failure, chance)
     return verdict if REMEDIES[failure.kind].course is Course.END else _at_once(standing, verdict, failure)
 

@@ -75,8 +75,6 @@ class Made(msgspec.Struct, frozen=True):
     adaptations: tuple[Adaptation, ...]
     flaw: Flaw | None = None
     """Why the answer can't be used."""
-    is_corrected: bool = False
-    """The failure corrected a fact: the same call will leave otherwise."""
 
 
 class Correction(msgspec.Struct, frozen=True):
@@ -120,7 +118,6 @@ class Attempt:
         self._emulation: Emulation | None = None
         accent, refuted = accent_of(step.deployment.provider, self._provider), parts.refuted(step.deployment.id)
         self._target = Target(step.deployment, step.model, accent, refuted)
-        self._is_corrected = False
 
     def correct(self, correction: Correction) -> None:
         """Show the model its answer before, and why it could not be used."""
@@ -148,7 +145,7 @@ class Attempt:
                 self._tokens.end(is_whole=self._may_stand(result) and not self._mended)
             await self._leave(entry, result)
         adaptations = (*self._adaptations, *self._mended)
-        return Made(result, closing, self._step, adaptations, self._flaw, self._is_corrected)
+        return Made(result, closing, self._step, adaptations, self._flaw)
 
     async def _guarded(self, entry: Entry, time_left_s: float) -> tuple[Answer | Failure, Closing]:
         """What came back, checked, and its closing. A border: a defect of ours costs this attempt, and not its job."""
@@ -166,7 +163,8 @@ class Attempt:
         wire = self._encode()
         result = self._sized(await self._send(wire, entry, time_left_s))
         self._known = self._closing(result)  # its bill, should we be stopped while the answer is checked
-        self._teach(wire, result)
+        if self._teach(wire, result) and isinstance(result, Failure):
+            result = msgspec.structs.replace(result, kind=FailureKind.FIELD_REFUSED)
         result = await self._checked(result)
         return result, self._closing(result)
 
@@ -195,19 +193,20 @@ class Attempt:
         self._flaw, self._mended = found.flaw, found.adaptations
         return found.answer
 
-    def _teach(self, wire: WireRequest | Unsupported, result: Answer | Failure) -> None:
-        """What was billed for a prompt that left as it came says how this deployment counts; a 400, what it lacks."""
+    def _teach(self, wire: WireRequest | Unsupported, result: Answer | Failure) -> bool:
+        """What was billed for a prompt that left as it came says how this deployment counts; a 400, what it lacks.
+
+        Returns whether it lacks a field that the call had: made again, the call leaves without that.
+        """
         if isinstance(wire, Unsupported):
-            return
+            return False
+        usage = believable(result.usage) if isinstance(result, Answer) else None
+        input_tokens, guess = usage.input_tokens if usage is not None else None, self._step.guess
+        is_as_it_came = not any(change.field.startswith(PROMPT) for change in wire.adaptations)
+        if input_tokens is not None and guess is not None and is_as_it_came:
+            self._parts.saw_usage(self._step.id, guess, input_tokens)
         dialect = self._provider.dialect
-        self._is_corrected = self._parts.saw_end(dialect, self._target, self._request, wire.adaptations, result)
-        if isinstance(result, Failure) or self._step.guess is None:
-            return
-        usage = believable(result.usage)
-        if usage is None or usage.input_tokens is None:
-            return
-        if not any(change.field.startswith(PROMPT) for change in wire.adaptations):
-            self._parts.saw_usage(self._step.id, self._step.guess, usage.input_tokens)
+        return self._parts.saw_end(dialect, self._target, self._request, wire.adaptations, result)
 
     def cut(self) -> Closing | None:
         """The closing of a call that we cut ourselves; None when none was open. It may have been billed."""

@@ -181,7 +181,7 @@ class Runner:
                 flaw=made.flaw.failure if made.flaw is not None else None,
                 cost_usd=closing.cost_usd,
             )
-        return Broke(step=made.step, failure=made.result, cost_usd=closing.cost_usd, is_corrected=made.is_corrected)
+        return Broke(step=made.step, failure=made.result, cost_usd=closing.cost_usd)
 
     async def _close(self, made: Made | None) -> None:
         """Book an attempt that did not end the job, and go on after it. Raises LostLease."""

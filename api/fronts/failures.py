@@ -21,6 +21,7 @@ STATUSES: dict[FailureKind, int] = {
     FailureKind.CONTENT_FILTER: 400,
     FailureKind.CONTEXT_TOO_LONG: 400,
     FailureKind.OVER_LIMIT: 400,
+    FailureKind.FIELD_REFUSED: 400,
     FailureKind.UNSUPPORTED: 400,
     FailureKind.CANCELLED: 409,
     FailureKind.INTENT_INFEASIBLE: 422,

@@ -33,11 +33,14 @@ TIGHT = Intent(max_cost_usd=Decimal("0.0004"))
 
 
 def test_a_refusal_that_corrected_a_fact_is_asked_once_more_without_the_field():
-    refused = Failure(FailureKind.BAD_REQUEST, "No")
-    taught = Broke(EAST, refused, is_corrected=True)
+    taught = Broke(EAST, Failure(FailureKind.FIELD_REFUSED, "No"))
+    before = past(SMALL_EAST, failure=FailureKind.FIELD_REFUSED)
     assert ruling(taught) == Retry(EAST, 0.0)
-    assert ruling(taught, past(SMALL_EAST, failure=FailureKind.BAD_REQUEST)) != Retry(EAST, 0.0)
-    assert ruling(Broke(EAST, refused)) != Retry(EAST, 0.0)
+    assert ruling(taught, before) != Retry(EAST, 0.0)
+    assert ruling(Broke(EAST, Failure(FailureKind.BAD_REQUEST, "No"))) != Retry(EAST, 0.0)
+    # Deferred by a limit meanwhile, it is still asked: the refusal was of the field and not of the request.
+    waited = past(SMALL_EAST, failure=FailureKind.RATE_LIMITED)
+    assert ruling(Began(), before, waited, policy=ALONE) == Start(EAST)
 
 
 def test_a_fresh_job_starts_with_the_first_step():
