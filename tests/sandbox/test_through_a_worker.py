@@ -51,12 +51,12 @@ async def test_an_answer_that_breaks_its_schema_is_asked_for_again(lab: Lab, cli
 
 
 @DIALECT
-async def test_json_that_breaks_off_is_mended_without_another_call(lab: Lab, client: httpx2.Client, dialect: str):
+async def test_json_that_breaks_off_within_a_value_is_asked_for_again(lab: Lab, client: httpx2.Client, dialect: str):
     arm(client, kind="bad_json", breaks="syntax", times=1)
     job = await submitted(lab, dialect, response_format=FORMAT)
     answer = await carried(lab, job)
     jsonschema.validate(msgspec.json.decode(answer.choices[0].message.content or ""), SCHEMA)
-    assert [row.outcome for row in await lab.attempts(job)] == ["accepted"]
+    assert [row.failure for row in await lab.attempts(job)] == ["invalid_answer", None]
 
 
 @DIALECT
